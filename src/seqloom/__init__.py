@@ -1,0 +1,43 @@
+"""From a table of sequences to a model you can trust, explain, serve and design with.
+
+>>> import seqloom
+>>> result = seqloom.compare("table.csv", target="y")  # doctest: +SKIP
+
+Names are loaded when first used, so that `import seqloom` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqloom.api import compare, load, train
+    from seqloom.estimators import SequenceClassifier, SequenceRegressor
+    from seqloom.simulate import Simulation
+    from seqloom.table import Table, read_table
+
+_HOMES = {
+    "compare": "api",
+    "train": "api",
+    "load": "api",
+    "SequenceClassifier": "estimators",
+    "SequenceRegressor": "estimators",
+    "Simulation": "simulate",
+    "Table": "table",
+    "read_table": "table",
+}
+
+__all__ = [
+    "SequenceClassifier", "SequenceRegressor", "Simulation", "Table", "compare", "load", "read_table", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqloom' has no attribute {name!r}")
+    return getattr(import_module(f"seqloom.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,119 @@
+"""The command line's verbs as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqloom.config import Sections, override, read_toml, slug
+from seqloom.errors import ConfigError
+from seqloom.experiment import Result, Watcher
+from seqloom.experiment import compare as _compare
+from seqloom.run import Model
+
+FLAGS = {
+    "target": "target.column", "sequence": "data.sequence", "group": "data.group", "where": "data.where", "test": "data.test",
+    "split": "split.kind", "folds": "split.folds", "seeds": "train.seeds", "seed": "train.seed", "device": "train.device",
+}  # fmt: skip
+"""Flags of the command line, and arguments here, that are short for a setting."""
+
+
+def compare(
+    source: Any,
+    *,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    watcher: Watcher | None = None,
+    **flags: Any,
+) -> Result:
+    """Fit several variants on one table and one partition, and say which is best and how surely.
+
+    `source`: a table (path, or any DataFrame that speaks the Arrow PyCapsule interface), or an experiment file (`.toml`).
+    `settings`: `{"section.key": value}`; `vary` and `grid`: `{"section.key": [values]}`; `flags`: target, sequence, group,
+    where, test, split, folds, seeds, seed, device. The folder `out` is made, or gone on with.
+    """
+    return _run(source, out, settings, vary, grid, watcher, flags, single=False)
+
+
+def train(
+    source: Any,
+    *,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    watcher: Watcher | None = None,
+    **flags: Any,
+) -> Result:
+    """Fit one variant (and the naive baselines beside it); its run is the folder itself. Arguments as in `compare`."""
+    return _run(source, out, settings, None, None, watcher, flags, single=True)
+
+
+def load(folder: str | Path) -> Model:
+    """A finished run, ready to predict; of an experiment, the first on its leaderboard."""
+    return Model(Path(folder))
+
+
+def _run(
+    source: Any,
+    out: str | Path | None,
+    settings: Mapping[str, Any] | None,
+    vary: Mapping[str, Sequence[Any]] | None,
+    grid: Mapping[str, Sequence[Any]] | None,
+    watcher: Watcher | None,
+    flags: Mapping[str, Any],
+    *,
+    single: bool,
+) -> Result:
+    sections, data = sections_of(source)
+    changes = dict(settings or {})
+    for name, value in flags.items():
+        if name not in FLAGS:
+            raise ConfigError(
+                f"no argument {name!r}; use one of {', '.join(FLAGS)}, or settings={{'section.key': value}}"
+            )
+        if value is not None:
+            changes[FLAGS[name]] = value
+    sections = override(sections, changes)
+    for name, axes in (("vary", vary), ("grid", grid)):
+        if axes:
+            sections[name] = {**sections.get(name, {}), **{key: list(values) for key, values in axes.items()}}
+    folder = Path(out) if out is not None else default_folder(source, sections)
+    return _compare(sections, folder, data=data, config=config_text(source, sections), single=single, watcher=watcher)
+
+
+def sections_of(source: Any) -> tuple[Sections, Any]:
+    """Sections of an experiment file, or of a table alone; and the DataFrame, if it is one."""
+    if not isinstance(source, str | Path):
+        return {"data": {}}, source
+    if str(source).endswith(".toml"):
+        return read_toml(Path(source)), None
+    return {"data": {"table": str(source)}}, None
+
+
+def config_text(source: Any, sections: Sections) -> str:
+    """What the user wrote: the experiment file byte for byte with flags below it, or flags as TOML."""
+    import tomli_w
+
+    asked = tomli_w.dumps(sections)
+    if isinstance(source, str | Path) and str(source).endswith(".toml"):
+        text = Path(source).read_text("utf-8")
+        return (
+            text
+            if read_toml(Path(source)) == sections
+            else f"{text}\n# with command-line settings, all in all:\n"
+            + "".join(f"# {line}\n" for line in asked.splitlines())
+        )
+    return asked
+
+
+def default_folder(source: Any, sections: Sections) -> Path:
+    """`runs/<name of the file>[-<target>]`."""
+    if not isinstance(source, str | Path):
+        return Path("runs") / "table"
+    path = Path(str(source).removeprefix("data:"))
+    stem = path.name.partition(".")[0] or path.parent.name
+    target = sections.get("target", {}).get("column", []) if path.suffix != ".toml" else []
+    named = target.split(",") if isinstance(target, str) else list(target)
+    return Path("runs") / slug("-".join([stem, *named[:2]]))

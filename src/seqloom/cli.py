@@ -1,0 +1,277 @@
+"""The command line: one short function per verb, no logic. Everything heavy is imported inside a verb."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from seqloom.errors import ConfigError, SeqloomError
+
+INTERRUPTED = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable result on stdout, all else on stderr.")
+settings = click.option(
+    "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Change any setting; may be repeated."
+)
+
+
+def data_options(command: Command) -> Command:
+    """The flags of every verb that reads a table."""
+    for option in (
+        click.option(
+            "--where", help="Keep rows for which this holds, e.g. \"mhc == 'HLA-A*02:01' and len(sequence) == 9\"."
+        ),
+        click.option("--group", help="Column of groups that must not be divided between training and test."),
+        click.option("--sequence", help="Sequence column, or several joined by commas."),
+        click.option("--target", help="Target column, or several joined by commas."),
+    ):
+        command = option(command)
+    return command
+
+
+def training_options(command: Command) -> Command:
+    """The flags of verbs that train."""
+    for option in (
+        as_json,
+        settings,
+        click.option("--device", help="auto, cpu, cuda, cuda:1 or mps."),
+        click.option("--seed", type=int, help="First seed."),
+        click.option("--seeds", type=int, help="Members per fold of predictors with randomness in them."),
+        click.option("--folds", type=int, help="Folds of a cross-validation; 1 holds out once."),
+        click.option("--split", help="How rows are divided: columns, random, stratified, group."),
+        click.option("--test", help="A second table, whose rows are the test rows."),
+        click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write, or to go on with."),
+    ):
+        command = option(command)
+    return data_options(command)
+
+
+class Verbs(click.Group):
+    """Shows mistakes of the user as one message and exit code 1, interruptions as 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except SeqloomError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command goes on from here", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            sys.exit(0)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of use."""
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="seqloom")
+def main() -> None:
+    """From a table of sequences to a model you can trust.
+
+    Start with: seqloom compare TABLE --target COLUMN
+    """
+
+
+@main.command()
+@click.argument("table")
+@data_options
+@settings
+@as_json
+def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | None) -> None:
+    """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd."""
+    from seqloom.api import sections_of
+    from seqloom.inspection import inspect as look
+    from seqloom.show import echo_json, inspected
+
+    sections, _ = sections_of(table)
+    facts = look(_overridden(sections, settings, flags))
+    echo_json(facts) if json_ else click.echo(inspected(facts))
+    if any(each["severity"] == "error" for each in facts["findings"]):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("source", metavar="TABLE|EXPERIMENT.toml")
+@click.option("--vary", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per value; may be repeated.")
+@click.option(
+    "--grid", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per combination of all --grid values."
+)
+@training_options
+def compare(
+    source: str, json_: bool, settings: tuple[str, ...], vary: tuple[str, ...], grid: tuple[str, ...], **flags: Any
+) -> None:
+    """Fit several models on one table, and say which is best and how surely.
+
+    Without an experiment file: constant, nearest, linear, knn, boosting, mlp and cnn. The same command after an interruption
+    goes on where it was.
+    """
+    from seqloom.api import compare as run
+    from seqloom.show import Bars, compared, echo_json
+
+    with Bars() as watcher:
+        out = flags.pop("out")
+        result = run(
+            source, out=out, settings=_pairs(settings), vary=_axes(vary), grid=_axes(grid), watcher=watcher, **flags
+        )
+    echo_json(result.as_json("compare")) if json_ else compared(result)
+
+
+@main.command()
+@click.argument("source", metavar="TABLE|EXPERIMENT.toml")
+@click.argument("predictor", required=False)
+@training_options
+def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, ...], **flags: Any) -> None:
+    """Fit one model (with naive baselines beside it) into a run folder.
+
+    PREDICTOR is a kind such as linear or cnn; see: seqloom describe predictor
+    """
+    from seqloom.api import train as run
+    from seqloom.show import Bars, compared, echo_json
+
+    chosen = {"predictor.kind": predictor} if predictor else {}
+    with Bars() as watcher:
+        out = flags.pop("out")
+        result = run(source, out=out, settings=chosen | _pairs(settings), watcher=watcher, **flags)
+    echo_json(result.as_json("train")) if json_ else compared(result)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("table")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write (.csv, .tsv or .parquet); standard output without it.",
+)
+@click.option("--sequence", help="Sequence column, or several joined by commas.")
+@settings
+@as_json
+def predict(
+    run: Path, table: str, out: Path | None, sequence: str | None, settings: tuple[str, ...], json_: bool
+) -> None:
+    """Predictions of a run (or of an experiment's best run) for every row of TABLE."""
+    from seqloom.prediction import predict as run_predict
+    from seqloom.show import echo_json
+
+    if json_ and out is None:
+        raise ConfigError("predict --json needs a file for the predictions; add -o FILE.csv")
+    facts = run_predict(run, table, out, _overridden({}, settings, {"sequence": sequence}))
+    if json_:
+        echo_json(facts)
+    elif out is not None:
+        click.echo(f"{facts['rows']:,} predictions in {out}", err=True)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("table")
+@data_options
+@settings
+@as_json
+def evaluate(run: Path, table: str, json_: bool, settings: tuple[str, ...], **flags: str | None) -> None:
+    """Score a run on a TABLE with known targets, each score with its interval."""
+    from seqloom.prediction import evaluate as run_evaluate
+    from seqloom.show import echo_json, evaluated
+
+    facts = run_evaluate(run, table, _overridden({}, settings, flags))
+    echo_json(facts) if json_ else click.echo(evaluated(facts))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write the report of a run or experiment FOLDER again."""
+    from seqloom.report.build import write_report
+
+    click.echo(write_report(folder))
+
+
+@main.command()
+@click.option("--rows", type=int, help="Rows.")
+@click.option(
+    "--rule",
+    help='What makes a row positive, e.g. "P2=L and P-1=V", "count(L)>=3"; or position, c-terminal, count, pair.',
+)
+@click.option("--effect", help="hard: the rule is the label; soft: it adds to a numeric target.")
+@click.option("--seed", type=int, help="Seed.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File to write (.csv, .tsv or .parquet)."
+)
+@as_json
+def simulate(out: Path, json_: bool, **flags: Any) -> None:
+    """A table of peptides with a planted rule, to try models whose right answer is known."""
+    from seqloom.prediction import write_table
+    from seqloom.registry import validated
+    from seqloom.show import echo_json
+    from seqloom.simulate import Simulation
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    simulation = validated(Simulation, given, "simulate")
+    write_table(simulation.table(), out)
+    facts = {
+        "command": "simulate",
+        "path": out.as_posix(),
+        "rows": simulation.rows,
+        "rule": simulation.rule,
+        "findings": [],
+    }
+    echo_json(facts) if json_ else click.echo(f"{simulation.rows:,} rows in {out} (rule: {simulation.rule})", err=True)
+
+
+@main.command()
+@click.argument("family", required=False)
+@click.argument("kind", required=False)
+@as_json
+def describe(family: str | None, kind: str | None, json_: bool) -> None:
+    """What there is: all families, the kinds of a FAMILY, or the settings of one KIND."""
+    from seqloom.show import described, echo_json, family_facts
+
+    facts = family_facts(family, kind)
+    echo_json(facts) if json_ else click.echo(described(facts))
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
+    from seqloom.config import parse_value
+
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write section.key=value")
+        pairs[key.strip()] = parse_value(value.strip())
+    return pairs
+
+
+def _axes(axes: tuple[str, ...]) -> dict[str, list[Any]]:
+    from seqloom.config import parse_value, split_values
+
+    found = {}
+    for axis in axes:
+        key, equals, values = axis.partition("=")
+        if not equals or "." not in key:
+            raise ConfigError(f"--vary or --grid {axis}: write section.key=value,value")
+        found[key.strip()] = [parse_value(value) for value in split_values(values)]
+    return found
+
+
+def _overridden(sections: dict[str, Any], settings: tuple[str, ...], flags: dict[str, str | None]) -> dict[str, Any]:
+    from seqloom.api import FLAGS
+    from seqloom.config import override
+
+    changes = {FLAGS[name]: value for name, value in flags.items() if value is not None}
+    return override(sections, changes | _pairs(settings))
+
+
+if __name__ == "__main__":
+    main()

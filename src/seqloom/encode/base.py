@@ -1,0 +1,172 @@
+"""What an encoder is: a recipe that learns from training rows and then turns any rows into numbers.
+
+A member decides how one sequence column becomes numbers; several columns, covariates, scaling and what is saved are done
+once, here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from seqloom.alphabet import Alphabet
+from seqloom.errors import DataError
+from seqloom.registry import Recipe
+from seqloom.table import Table
+from seqloom.tokens import Tokens
+
+State = dict[str, np.ndarray]
+
+MOST_FEATURE_BYTES = 6 * 2**30
+"""A feature matrix larger than this is refused with advice, instead of filling the memory."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a predictor sees of N rows: either `features` or `tokens`."""
+
+    features: np.ndarray | None = None  # float32 (N, D), covariates included
+    tokens: Tokens | None = None  # N sequences
+    covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # float32 (N, C), with tokens
+
+    def __len__(self) -> int:
+        if self.features is not None:
+            return len(self.features)
+        assert self.tokens is not None
+        return len(self.tokens)
+
+    def take(self, rows: np.ndarray) -> Inputs:
+        """The inputs of `rows`, in that order."""
+        if self.features is not None:
+            return Inputs(features=self.features[rows])
+        assert self.tokens is not None
+        return Inputs(tokens=self.tokens.take(rows), covariates=self.covariates[rows])
+
+
+class FittedEncoder(ABC):
+    """An encoder that has seen its training rows."""
+
+    @abstractmethod
+    def transform(self, table: Table) -> Inputs:
+        """Numbers for every row of any table with the same roles."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that was learnt, as arrays; `recipe.restore(state)` gives the encoder back."""
+
+
+class Encoder(Recipe, ABC):
+    """A recipe for turning inputs into numbers: the `[encoder]` section."""
+
+    gives: ClassVar[Literal["features", "tokens"]] = "features"
+
+    @abstractmethod
+    def fit(self, table: Table) -> FittedEncoder:
+        """Learn from the rows of `table`, all of them training rows."""
+
+    @abstractmethod
+    def restore(self, state: State) -> FittedEncoder:
+        """The fitted encoder whose `state()` this is."""
+
+
+class FeatureEncoder(Encoder):
+    """An encoder that turns each sequence column into fixed-length vectors, one column at a time.
+
+    A member writes `learn` and `encode`; vectors of several sequence columns stand side by side, covariates last.
+    """
+
+    scales: ClassVar[bool] = True
+    """Whether features are standardised by training rows (not for one-hot, where 0 and 1 already compare)."""
+
+    def learn(self, tokens: Tokens, alphabet: Alphabet) -> State:
+        """What a column's training rows teach; nothing by default."""
+        return {}
+
+    @abstractmethod
+    def encode(self, tokens: Tokens, alphabet: Alphabet, state: State) -> np.ndarray:
+        """Float32 (N, D) for N sequences of a column; D depends on `state` and the alphabet alone."""
+
+    def fit(self, table: Table) -> FittedEncoder:
+        """Learn each sequence column, then the scale of every feature and covariate."""
+        columns = table.roles.sequences
+        learnt = {column: self.learn(table.tokens(column), table.alphabets[column]) for column in columns}
+        fitted = FittedFeatures(self, learnt, np.zeros(0), np.ones(0))
+        raw = fitted.unscaled(table)
+        mean, std = raw.mean(0, dtype=np.float64), raw.std(0, dtype=np.float64)
+        n_covariates = len(table.roles.covariates)
+        if not self.scales:
+            own = raw.shape[1] - n_covariates
+            mean[:own], std[:own] = 0.0, 1.0
+        return FittedFeatures(self, learnt, mean, np.where(std > 1e-12, std, 1.0))
+
+    def restore(self, state: State) -> FittedEncoder:
+        """The fitted encoder whose `state()` this is."""
+        learnt: dict[str, State] = {}
+        for key, value in state.items():
+            if key.startswith("column/"):
+                _, name, column = key.split("/", 2)
+                learnt.setdefault(column, {})[name] = value
+        return FittedFeatures(self, learnt, state["mean"], state["std"])
+
+
+@dataclass(frozen=True)
+class FittedFeatures(FittedEncoder):
+    """A FeatureEncoder with what it learnt: per column its state, and the scale of every feature."""
+
+    recipe: FeatureEncoder
+    learnt: Mapping[str, State]
+    mean: np.ndarray  # float64 (D,)
+    std: np.ndarray  # float64 (D,)
+
+    def transform(self, table: Table) -> Inputs:
+        """Features float32 (N, D)."""
+        raw = self.unscaled(table)
+        if self.recipe.scales or table.roles.covariates:
+            raw = ((raw - self.mean) / self.std).astype(np.float32)
+        return Inputs(features=raw)
+
+    def unscaled(self, table: Table) -> np.ndarray:
+        """Features before scaling, float32 (N, D)."""
+        parts = [
+            self.recipe.encode(table.tokens(column), table.alphabets[column], self.learnt.get(column, {}))
+            for column in table.roles.sequences
+        ]
+        parts.append(covariates_of(table))
+        return np.concatenate(parts, axis=1)
+
+    def state(self) -> State:
+        """Arrays by name: `column/<name>/<column>`, `mean`, `std`."""
+        flat = {
+            f"column/{name}/{column}": value for column, state in self.learnt.items() for name, value in state.items()
+        }
+        return flat | {"mean": self.mean, "std": self.std}
+
+
+def covariates_of(table: Table) -> np.ndarray:
+    """Numeric covariates, float32 (N, C); DataError names rows without a value."""
+    columns = [table.numeric(name) for name in table.roles.covariates]
+    if not columns:
+        return np.zeros((table.n_rows, 0), np.float32)
+    values = np.stack(columns, axis=1)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        rows, where = np.nonzero(bad)
+        numbers = ", ".join(str(table.row_numbers[row]) for row in np.unique(rows)[:5])
+        raise DataError(
+            f"{table.source.name}: covariate {table.roles.covariates[where[0]]!r} is missing or not finite in "
+            f"{len(np.unique(rows))} rows (rows {numbers}); mend them or filter them with --where"
+        )
+    return values.astype(np.float32)
+
+
+def refuse_huge(n_rows: int, n_features: int, kind: str, advice: str) -> None:
+    """DataError when float32 (n_rows, n_features) would be larger than `MOST_FEATURE_BYTES`."""
+    if n_rows * n_features * 4 > MOST_FEATURE_BYTES:
+        raise DataError(
+            f"encoder {kind!r} would make {n_features:,} features for each of {n_rows:,} rows "
+            f"({n_rows * n_features * 4 / 2**30:.0f} GiB); {advice}"
+        )

@@ -1,0 +1,112 @@
+"""Position by position: one-hot and BLOSUM62.
+
+Sequences of one length stand as they are. Where lengths differ, each is laid out twice, from its first symbol and from its
+last, so that both ends mean the same position in every row; a sequence longer than any training row is cut from the far
+end of each layout.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from seqloom.alphabet import PROTEIN, Alphabet
+from seqloom.encode.base import FeatureEncoder, State, refuse_huge
+from seqloom.errors import ConfigError
+from seqloom.registry import register
+from seqloom.tokens import Tokens
+
+
+class PositionalEncoder(FeatureEncoder):
+    """Symbols by position, each symbol a vector; features that never vary in training rows are left out."""
+
+    scales = False
+
+    align: Literal["auto", "left", "right", "both"] = "auto"
+    """From which end positions are counted; `auto` is left when all training lengths are equal, else both."""
+    longest: int = 0
+    """Positions laid out from each end; 0 takes the longest training sequence."""
+
+    def vectors(self, alphabet: Alphabet) -> np.ndarray:
+        """The vector of every id, float32 (V, K); row 0, padding, is zero."""
+        raise NotImplementedError
+
+    def learn(self, tokens: Tokens, alphabet: Alphabet) -> State:
+        """Which (layout, position) pairs and vector components vary among training rows."""
+        lengths = tokens.lengths
+        longest = self.longest or int(lengths.max(initial=1))
+        equal = bool(len(lengths)) and int(lengths.min()) == int(lengths.max())
+        align = self.align if self.align != "auto" else "left" if equal else "both"
+        layouts = {"left": [0], "right": [1], "both": [0, 1]}[align]
+        vectors = self.vectors(alphabet)
+        kept = []
+        for layout in layouts:
+            for position in range(longest):
+                present = np.unique(_column(tokens, layout, position))
+                varying = np.ptp(vectors[present], axis=0) > 0
+                kept += [(layout, position, component) for component in np.flatnonzero(varying)]
+        refuse_huge(len(tokens), len(kept), self.kind, "use encoder kmer or composition, or --set encoder.longest=100")
+        return {"kept": np.array(kept, np.int32).reshape(-1, 3)}
+
+    def encode(self, tokens: Tokens, alphabet: Alphabet, state: State) -> np.ndarray:
+        """Float32 (N, D), D the number of varying features."""
+        kept = state["kept"]
+        vectors = self.vectors(alphabet)
+        features = np.empty((len(tokens), len(kept)), np.float32)
+        start = 0
+        while start < len(kept):
+            layout, position = kept[start, 0], kept[start, 1]
+            end = start + int(((kept[start:, 0] == layout) & (kept[start:, 1] == position))[: vectors.shape[1]].sum())
+            features[:, start:end] = vectors[_column(tokens, layout, position)][:, kept[start:end, 2]]
+            start = end
+        return features
+
+
+@register("encoder", "one-hot")
+class OneHot(PositionalEncoder):
+    """One-hot symbols by position.
+
+    The usual first encoding of aligned or equally long sequences.
+    """
+
+    def vectors(self, alphabet: Alphabet) -> np.ndarray:
+        """The unit vector of every symbol."""
+        return np.eye(alphabet.size, dtype=np.float32)[:, 1:]
+
+
+@register("encoder", "blosum62")
+class Blosum62(PositionalEncoder):
+    """BLOSUM62 rows by position, proteins only.
+
+    Each residue is its row of the matrix over the 20 amino acids (Henikoff and Henikoff 1992, PNAS 89:10915), divided by 4;
+    ambiguous residues take the matrix's own B, Z and X rows, U is read as C, O as K, J as the mean of I and L.
+    """
+
+    def vectors(self, alphabet: Alphabet) -> np.ndarray:
+        """Matrix rows (V, 20)."""
+        if alphabet is not PROTEIN:
+            raise ConfigError(
+                f"encoder 'blosum62' is for proteins, and the alphabet is {alphabet.name}; use one-hot or kmer"
+            )
+        from scoring_matrices import ScoringMatrix
+
+        matrix = ScoringMatrix.from_name("BLOSUM62")
+        rows = {a: [matrix[a, b] for b in PROTEIN.standard] for a in PROTEIN.standard + "BZX"}
+        rows |= {
+            "U": rows["C"],
+            "O": rows["K"],
+            "J": [(i + el) / 2 for i, el in zip(rows["I"], rows["L"], strict=True)],
+        }
+        rows["*"] = [matrix["*", b] for b in PROTEIN.standard]
+        empty = [0.0] * len(PROTEIN.standard)
+        return np.array([empty] + [rows.get(symbol, empty) for symbol in alphabet.symbols], np.float32) / 4
+
+
+def _column(tokens: Tokens, layout: int, position: int) -> np.ndarray:
+    """Ids at `position` from the first (layout 0) or last (layout 1) symbol, uint8 (N,), 0 past the end."""
+    lengths = tokens.lengths
+    inside = position < lengths
+    index = tokens.offsets[:-1] + position if layout == 0 else tokens.offsets[1:] - 1 - position
+    index = np.where(inside, index, 0)
+    return np.where(inside, tokens.values[index], 0) if len(tokens.values) else np.zeros(len(lengths), np.uint8)

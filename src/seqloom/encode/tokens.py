@@ -1,0 +1,85 @@
+"""Tokens as they are, for predictors that read sequences symbol by symbol.
+
+Several sequence columns become one stream: each column has its own range of ids, and a separator stands between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
+from seqloom.registry import register
+from seqloom.table import Table
+from seqloom.tokens import Tokens, join
+
+
+@register("encoder", "tokens")
+class TokenEncoder(Encoder):
+    """Sequences as token ids, cut at a longest length.
+
+    Covariates are standardised and handed on beside the tokens.
+    """
+
+    gives = "tokens"
+
+    max_length: int = 4096
+    """Symbols kept of each sequence; longer ones keep their two ends, half each, as signals often sit there."""
+
+    def fit(self, table: Table) -> FittedEncoder:
+        """Learn the scale of the covariates and the ranges of ids."""
+        covariates = covariates_of(table).astype(np.float64)
+        std = covariates.std(0) if len(covariates) else np.ones(covariates.shape[1])
+        sizes = [table.alphabets[column].size for column in table.roles.sequences]
+        return FittedTokens(self, np.array(sizes), covariates.mean(0), np.where(std > 1e-12, std, 1.0))
+
+    def restore(self, state: State) -> FittedEncoder:
+        """The fitted encoder whose `state()` this is."""
+        return FittedTokens(self, state["sizes"], state["mean"], state["std"])
+
+
+@dataclass(frozen=True)
+class FittedTokens(FittedEncoder):
+    """Ranges of ids by column and the scale of covariates."""
+
+    recipe: TokenEncoder
+    sizes: np.ndarray  # int64 (columns,), V of each column's alphabet
+    mean: np.ndarray  # float64 (C,)
+    std: np.ndarray  # float64 (C,)
+
+    @property
+    def vocabulary(self) -> int:
+        """V of the joint stream: padding, the symbols of every column, and a separator between columns."""
+        return int((self.sizes - 1).sum()) + 1 + (len(self.sizes) > 1)
+
+    def transform(self, table: Table) -> Inputs:
+        """Tokens of the joint stream and covariates (N, C)."""
+        parts: list[Tokens] = []
+        shift = 0
+        for column, size in zip(table.roles.sequences, self.sizes, strict=True):
+            own = _cut(table.tokens(column), self.recipe.max_length)
+            parts.append(Tokens(own.values + np.uint8(shift), own.offsets) if shift else own)
+            parts.append(_separators(table.n_rows, self.vocabulary - 1))
+            shift += int(size) - 1
+        covariates = ((covariates_of(table) - self.mean) / self.std).astype(np.float32)
+        return Inputs(tokens=join(parts[:-1]), covariates=covariates)
+
+    def state(self) -> State:
+        """`sizes`, `mean`, `std`."""
+        return {"sizes": self.sizes, "mean": self.mean, "std": self.std}
+
+
+def _separators(n_rows: int, symbol: int) -> Tokens:
+    return Tokens(np.full(n_rows, symbol, np.uint8), np.arange(n_rows + 1))
+
+
+def _cut(tokens: Tokens, most: int) -> Tokens:
+    lengths = tokens.lengths
+    if not len(lengths) or lengths.max() <= most:
+        return tokens
+    position = np.arange(len(tokens.values)) - np.repeat(tokens.offsets[:-1], lengths)
+    long = np.repeat(lengths, lengths)
+    keep = (long <= most) | (position < most - most // 2) | (position >= long - most // 2)
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, most))])
+    return Tokens(tokens.values[keep], offsets)

@@ -1,0 +1,209 @@
+"""From predictions to a leaderboard: which metrics fit the target, what they are taken of, and the facts that are kept.
+
+The metrics themselves are in `metrics`, their intervals in `stats`. A regression target with a threshold is scored twice: as
+values, and as a search for the rows beyond the threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seqloom.config import ReportSection
+from seqloom.metrics import METRICS, default_metrics, find_metric, score
+from seqloom.run import Member, Run
+from seqloom.stats import Comparison, VariantScores
+from seqloom.stats import compare as compare_scores
+from seqloom.target import Target
+from seqloom.verdict import verdict
+
+RANKING = ("auroc", "average_precision")
+"""What a regression target with a threshold is scored by beside the metrics of values."""
+BOOTSTRAP_SEED = 0
+
+Predictions = Mapping[str, Sequence[Sequence[np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """All variants scored on the test rows."""
+
+    target: Target
+    metrics: tuple[str, ...]
+    parts: Mapping[str, Comparison]  # the comparison each metric belongs to
+    predictions: Predictions  # score scale, by variant, fold and seed
+
+    @property
+    def main(self) -> Comparison:
+        """The comparison of the primary metric."""
+        return self.parts[self.metrics[0]]
+
+    def scores(self, variant: str) -> dict[str, Any]:
+        """Intervals of every metric, and of the ensemble of seeds."""
+        merged = {metric: self.parts[metric].scores(variant) for metric in self.metrics}
+        return {
+            "metrics": {metric: own.metrics[metric].as_json() for metric, own in merged.items()},
+            "ensemble": _ensemble(merged),
+        }
+
+    def members(self, variant: str) -> list[dict[str, float]]:
+        """The metrics of every member, fold by fold, seed by seed."""
+        merged = {metric: self.parts[metric].scores(variant).members for metric in self.metrics}
+        return [
+            {metric: merged[metric][index].metrics[metric] for metric in self.metrics}
+            for index in range(len(merged[self.metrics[0]]))
+        ]
+
+    def leaderboard_json(
+        self,
+        command: str,
+        folder: Path,
+        seconds: float,
+        baselines: Collection[str],
+        changes: Mapping[str, Any],
+        fit_seconds: Mapping[str, float],
+    ) -> dict[str, Any]:
+        """`leaderboard.json`, best variant first."""
+        rows = [
+            {
+                "variant": row["variant"],
+                "baseline": row["variant"] in baselines,
+                "members": row["members"],
+                **self.scores(row["variant"]),
+                "differences": row["differences"],
+                "seconds": round(fit_seconds[row["variant"]], 3),
+                "changes": changes[row["variant"]],
+            }
+            for row in self.main.as_json()
+        ]
+        return {
+            "command": command,
+            "path": folder.as_posix(),
+            "seconds": round(seconds, 3),
+            "task": self.target.task,
+            "primary": self.metrics[0],
+            "scale": self.target.scale_name,
+            "metrics": list(self.metrics),
+            "higher_is_better": {metric: METRICS[metric].higher_is_better for metric in self.metrics},
+            "draws": self.main.n_draws,
+            "resampled": self.main.resampled,
+            "notes": list(dict.fromkeys(note for part in self.parts.values() for note in part.notes)),
+            "verdict": verdict(self.main, baselines),
+            "baselines": sorted(baselines),
+            "leaderboard": rows,
+        }
+
+
+def evaluate(target: Target, tests: Sequence[np.ndarray], predictions: Predictions, report: ReportSection) -> Evaluated:
+    """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T)."""
+    metrics = metrics_of(target, report.metrics)
+    parts: dict[str, Comparison] = {}
+    as_values = [metric for metric in metrics if not _ranks(target, metric)]
+    as_search = [metric for metric in metrics if _ranks(target, metric)]
+    if as_values:
+        whole = compare_scores(target.task, tests, predictions, as_values, draws=report.draws, seed=BOOTSTRAP_SEED)
+        parts |= dict.fromkeys(as_values, whole)
+    if as_search:
+        positives = [target.positives(scores) for scores in tests]
+        ranked = {
+            name: [[_search_score(target, p) for p in seeds] for seeds in folds] for name, folds in predictions.items()
+        }
+        whole = compare_scores(
+            _search_task(target), positives, ranked, as_search, draws=report.draws, seed=BOOTSTRAP_SEED
+        )
+        parts |= dict.fromkeys(as_search, whole)
+    return Evaluated(target, metrics, parts, predictions)
+
+
+def evaluate_single(target: Target, scores: np.ndarray, predicted: np.ndarray, report: ReportSection) -> dict[str, Any]:
+    """Metrics with intervals of one set of predictions (N, T) for targets (N, columns), both on the score scale."""
+    evaluated = evaluate(target, [scores], {"run": [[predicted]]}, report)
+    return {
+        "task": target.task,
+        "primary": evaluated.metrics[0],
+        "scale": target.scale_name,
+        "resampled": evaluated.main.resampled,
+        "metrics": evaluated.scores("run")["metrics"],
+    }
+
+
+def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """The metrics asked for, or those usual for the target; ConfigError for one that does not fit it."""
+    usual = (*default_metrics(target.task), *(RANKING if target.threshold_sign else ()))
+    metrics = tuple(asked) or usual
+    for metric in metrics:
+        if not _ranks(target, metric):
+            find_metric(metric, target.task)
+    return metrics
+
+
+def score_of(target: Target, asked: Sequence[str]) -> Callable[[np.ndarray, np.ndarray], float]:
+    """The primary metric as a function of model-scale targets (N, columns) and outputs (N, T); NaN where undefined."""
+    metric = metrics_of(target, asked)[0]
+
+    def primary(y: np.ndarray, outputs: np.ndarray) -> float:
+        scores, predicted = target.from_model(y), target.from_model(outputs)
+        if _ranks(target, metric):
+            return score(metric, _search_task(target), target.positives(scores), _search_score(target, predicted))
+        return score(metric, target.task, scores, predicted)
+
+    return primary
+
+
+def run_metrics(evaluated: Evaluated, run: Run, members: Sequence[Member]) -> dict[str, Any]:
+    """`metrics.json` of a run: members, intervals, and what its curves say of other epochs."""
+    name = run.variant.name
+    return {
+        "variant": name,
+        "task": evaluated.target.task,
+        "primary": evaluated.metrics[0],
+        "scale": evaluated.target.scale_name,
+        "members": [
+            {"fold": member.fold, "seed": member.seed, "metrics": scores}
+            for member, scores in zip(members, evaluated.members(name), strict=True)
+        ],
+        **evaluated.scores(name),
+        "curve": _curve(run, members, evaluated),
+    }
+
+
+def _curve(run: Run, members: Sequence[Member], evaluated: Evaluated) -> dict[str, float | None] | None:
+    """The primary metric at the last epoch, at the epoch kept, and (optimistic) at the epoch best on test rows."""
+    import pyarrow.parquet as pq
+
+    paths = [run.member_folder(member) / "curves.parquet" for member in members]
+    if not all(path.exists() for path in paths):
+        return None
+    best = max if METRICS[evaluated.metrics[0]].higher_is_better else min
+    tests = [pq.read_table(path)["test_score"].to_pylist() for path in paths]
+    known = [[value for value in test if not math.isnan(value)] for test in tests]
+    if not all(known):
+        return None
+    return {
+        "last": float(np.mean([test[-1] for test in known])),
+        "early_stopped": evaluated.main.interval(run.variant.name).value,
+        "best_on_test": float(np.mean([best(test) for test in known])),
+    }
+
+
+def _ensemble(merged: Mapping[str, VariantScores]) -> dict[str, Any] | None:
+    found = {metric: own.ensemble[metric].as_json() for metric, own in merged.items() if own.ensemble is not None}
+    return found or None
+
+
+def _ranks(target: Target, metric: str) -> bool:
+    return bool(target.threshold_sign) and metric in RANKING
+
+
+def _search_task(target: Target) -> Literal["binary", "multilabel"]:
+    return "binary" if len(target.columns) == 1 else "multilabel"
+
+
+def _search_score(target: Target, predicted: np.ndarray) -> np.ndarray:
+    """Higher = more likely beyond the threshold."""
+    return target.threshold_sign * target.to_original(predicted)

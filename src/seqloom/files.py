@@ -1,0 +1,78 @@
+"""Files that are there whole or not at all: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tomli_w
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a temporary file beside `path`, then rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.tmp")
+    write(draft)
+    draft.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` as UTF-8, newlines as they are."""
+    write_whole(path, lambda draft: draft.write_bytes(text.encode("utf-8")))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as indented JSON; NaN and infinities, which JSON lacks, become null."""
+    write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def write_toml(path: Path, sections: Mapping[str, Any]) -> None:
+    """`sections` as TOML."""
+    write_text(path, tomli_w.dumps(sections))
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """`table` as Parquet."""
+    import pyarrow.parquet as pq
+
+    write_whole(path, lambda draft: pq.write_table(table, draft))
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """`arrays` as safetensors."""
+    from safetensors.numpy import save_file
+
+    write_whole(
+        path, lambda draft: save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, draft)
+    )
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text("utf-8"))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file."""
+    from safetensors.numpy import load_file
+
+    return load_file(path)
+
+
+def plain(value: Any) -> Any:
+    """`value` with only what JSON has: dictionaries, lists, text, finite numbers, true, false, null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return bool(value) if isinstance(value, np.bool_) else value

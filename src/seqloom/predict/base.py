@@ -1,0 +1,164 @@
+"""What a predictor is: a recipe that is fitted on training rows and predicts targets of any rows.
+
+Numbers come in and go out on the model scale (see `seqloom.target`); classes as probabilities.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from seqloom.encode.base import Inputs, State
+from seqloom.registry import Recipe
+from seqloom.target import Target, Task
+from seqloom.train.settings import TrainSection
+
+
+@dataclass(frozen=True)
+class Dims:
+    """The sizes a model needs to know, kept in its run folder."""
+
+    task: Task
+    n_targets: int
+    """Target columns C."""
+    n_outputs: int
+    """T: columns, or classes of a multiclass target."""
+    n_features: int = 0
+    """D, for predictors that take features."""
+    vocabulary: int = 0
+    """V, for predictors that take tokens."""
+    n_covariates: int = 0
+    """Covariates beside the tokens; among features they are included in D."""
+
+    @staticmethod
+    def of(target: Target, inputs: Inputs, vocabulary: int) -> Dims:
+        """The sizes of these inputs and this target."""
+        n_features = inputs.features.shape[1] if inputs.features is not None else 0
+        n_covariates = inputs.covariates.shape[1] if inputs.tokens is not None else 0
+        return Dims(target.task, len(target.columns), target.n_outputs, n_features, vocabulary, n_covariates)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, for a file."""
+        return vars(self).copy()
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs of N rows with their targets."""
+
+    inputs: Inputs
+    y: np.ndarray  # float64 (N, C), model scale, NaN = missing
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> Examples:
+        """The examples of `rows`, in that order."""
+        return Examples(self.inputs.take(rows), self.y[rows])
+
+    def known(self, column: int) -> Examples:
+        """The rows whose target in this column is known, with that column alone."""
+        rows = np.flatnonzero(~np.isnan(self.y[:, column]))
+        return Examples(self.inputs.take(rows), self.y[rows][:, [column]])
+
+
+def _ignore(*_: object) -> None:
+    """Nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where and how one member is fitted."""
+
+    dims: Dims
+    seed: int = 0
+    settings: TrainSection = field(default_factory=TrainSection)
+    folder: Path | None = None
+    """Where checkpoints and curves are written; None keeps nothing."""
+    monitor: Mapping[str, Examples] = field(default_factory=dict)
+    """Examples scored after every epoch for the curves and never used for anything else."""
+    score: Callable[[np.ndarray, np.ndarray], float] | None = None
+    """The primary metric of (y, predictions), for the curves."""
+    log: Callable[[str], None] = _ignore
+    progress: Callable[[int, int], None] = _ignore
+    """Told (epochs done, epochs at most)."""
+
+
+class Fitted(ABC):
+    """A predictor that has seen its training rows."""
+
+    @abstractmethod
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """Float64 (N, T): values on the model scale, or probabilities."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """All that was learnt, as arrays; `recipe.restore(state, dims)` gives the model back."""
+
+
+class Predictor(Recipe, ABC):
+    """A recipe for a model: the `[predictor]` section."""
+
+    takes: ClassVar[Literal["features", "tokens"]] = "features"
+    stochastic: ClassVar[bool] = False
+    """Whether another seed gives another model; if not, one member per fold is fitted whatever `train.seeds` says."""
+    baseline: ClassVar[bool] = False
+    """Whether it stands in every comparison as a naive yardstick."""
+
+    @abstractmethod
+    def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
+        """Learn from `train`; `valid` may choose penalties and epochs, and may be empty."""
+
+    @abstractmethod
+    def restore(self, state: State, dims: Dims) -> Fitted:
+        """The fitted model whose `state()` this is."""
+
+
+def features_of(inputs: Inputs) -> np.ndarray:
+    """Float32 (N, D) of a predictor that takes features."""
+    assert inputs.features is not None
+    return inputs.features
+
+
+def prior(y: np.ndarray, dims: Dims) -> np.ndarray:
+    """What to predict without looking at the inputs, float64 (T,): mean, or share of each class."""
+    if dims.task == "multiclass":
+        counts = np.bincount(y[~np.isnan(y)].astype(np.int64), minlength=dims.n_outputs)
+        return np.asarray(counts / max(counts.sum(), 1))
+    known = ~np.isnan(y)
+    fallback = 0.0 if dims.task == "regression" else 0.5
+    return np.where(known.any(0), np.where(known, y, 0).sum(0) / np.maximum(known.sum(0), 1), fallback)
+
+
+def indicator(y: np.ndarray, dims: Dims) -> np.ndarray:
+    """Targets laid out as outputs, float64 (N, T), NaN where missing: class indices become 0/1 columns."""
+    if dims.task != "multiclass":
+        return y
+    return np.where(np.isnan(y), np.nan, y == np.arange(dims.n_outputs))
+
+
+def default_loss(y: np.ndarray, predicted: np.ndarray, dims: Dims) -> float:
+    """Mean squared error, or mean log loss, over known targets; infinite when none is known."""
+    known = ~np.isnan(y)
+    if not known.any():
+        return float("inf")
+    if dims.task == "regression":
+        return float(np.mean((predicted - y)[known] ** 2))
+    clipped = np.clip(predicted, 1e-7, 1 - 1e-7)
+    if dims.task == "multiclass":
+        rows = np.flatnonzero(known[:, 0])
+        return float(-np.log(clipped[rows, y[rows, 0].astype(np.int64)]).mean())
+    return float(-np.where(y[known] > 0, np.log(clipped[known]), np.log1p(-clipped[known])).mean())
+
+
+def together(train: Examples, valid: Examples) -> Examples:
+    """Training and valid rows as one, for a refit once the valid rows have made their choice."""
+    if not len(valid):
+        return train
+    features = np.concatenate([features_of(train.inputs), features_of(valid.inputs)])
+    return Examples(Inputs(features=features), np.concatenate([train.y, valid.y]))

@@ -1,0 +1,209 @@
+"""What every torch net shares: data on the device, loss, training, prediction, weights.
+
+A net writes `module(dims)` only. Nets that take tokens are called as `forward(ids (B, L), mask (B, L), covariates (B, C))`, nets
+that take features as `forward(features (B, D))`; both give (B, T): values, or logits of classes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqloom.encode.base import Inputs, State
+from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, default_loss
+from seqloom.registry import register  # noqa: F401 - nets import it from here beside Net
+from seqloom.tokens import WIDTH_STEP, bucketed
+from seqloom.train.loop import Epoch, Step, open_fabric, optimise, resolved_device
+
+PREDICT_SYMBOLS = 2**17
+"""Symbols (or feature rows times 64) per batch when predicting: a few tens of megabytes of activations."""
+MONITOR_ROWS = 2000
+"""Rows scored after each epoch for the curves; more would cost more than the training of a small table."""
+
+
+class Net(Predictor):
+    """A torch net: a recipe that writes `module`."""
+
+    stochastic = True
+
+    @abstractmethod
+    def module(self, dims: Dims) -> nn.Module:
+        """The net for these sizes, freshly initialised from torch's global generator."""
+
+    def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
+        """Train with early stopping on `valid`; curves and checkpoints go to the job's folder."""
+        torch.manual_seed(job.seed)
+        module = self.module(job.dims)
+        fabric = open_fabric(job.settings.device)
+        optimizer = torch.optim.AdamW(module.parameters(), job.settings.lr, weight_decay=job.settings.weight_decay)
+        wrapped, wrapped_optimizer = fabric.setup(module, optimizer)
+        step = Supervised(wrapped, wrapped_optimizer, train, valid if len(valid) else train, job, fabric)
+        folder = job.folder / "checkpoint" if job.folder else None
+        curve = optimise(step, job.settings, job.seed, fabric, folder, job.progress)
+        if job.folder is not None:
+            pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
+        job.log(_summary(self.kind, curve))
+        return FittedNet(module, job.dims, fabric.device)
+
+    def restore(self, state: State, dims: Dims) -> Fitted:
+        """The net of `state()`, on the best device there is."""
+        module = self.module(dims)
+        module.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+        device = torch.device(resolved_device("auto"))
+        return FittedNet(module.to(device).eval(), dims, device)
+
+
+@dataclass(frozen=True)
+class FittedNet(Fitted):
+    """A trained module."""
+
+    module: nn.Module
+    dims: Dims
+    device: torch.device
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """Values or probabilities, float64 (N, T)."""
+        return outputs(self.module, DeviceInputs.of(inputs, self.device), self.dims)
+
+    def state(self) -> State:
+        """The module's own names and arrays."""
+        return {name: value.detach().cpu().numpy() for name, value in self.module.state_dict().items()}
+
+
+@dataclass(frozen=True)
+class DeviceInputs:
+    """All inputs of N rows on the device; batches are gathered there."""
+
+    lengths: np.ndarray  # int64 (N,), on the host: batches are planned there
+    features: Tensor | None  # float32 (N, D)
+    values: Tensor | None  # uint8 (sum of L,)
+    offsets: Tensor | None  # int64 (N + 1,)
+    covariates: Tensor | None  # float32 (N, C)
+
+    @staticmethod
+    def of(inputs: Inputs, device: torch.device) -> DeviceInputs:
+        """The inputs, copied to the device."""
+        if inputs.features is not None:
+            return DeviceInputs(
+                np.full(len(inputs), 64), torch.from_numpy(inputs.features).to(device), None, None, None
+            )
+        tokens = inputs.tokens
+        assert tokens is not None
+        values = torch.from_numpy(np.ascontiguousarray(tokens.values)).to(device)
+        offsets = torch.from_numpy(tokens.offsets).to(device)
+        return DeviceInputs(tokens.lengths, None, values, offsets, torch.from_numpy(inputs.covariates).to(device))
+
+    def batch(self, rows: np.ndarray) -> tuple[Tensor, ...]:
+        """What `forward` takes for these rows: (features,) or (ids, mask, covariates)."""
+        if self.features is not None:
+            return (self.features[torch.from_numpy(rows).to(self.features.device)],)
+        assert self.values is not None
+        assert self.offsets is not None
+        assert self.covariates is not None
+        device = self.values.device
+        width = -(-max(int(self.lengths[rows].max()), 1) // WIDTH_STEP) * WIDTH_STEP
+        index = torch.from_numpy(rows).to(device)
+        start = self.offsets[index]
+        columns = torch.arange(width, device=device)
+        mask = columns < (self.offsets[index + 1] - start)[:, None]
+        positions = (start[:, None] + columns).clamp(max=max(len(self.values) - 1, 0))
+        ids = self.values[positions].long() * mask if len(self.values) else torch.zeros_like(positions)
+        return ids, mask, self.covariates[index]
+
+
+class Supervised(Step):
+    """Gradient steps towards known targets: squared error, or cross-entropy of classes; missing targets do not count."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        train: Examples,
+        valid: Examples,
+        job: Job,
+        fabric: Fabric,
+    ) -> None:
+        self.modules, self.optimizers = {"net": module}, {"net": optimizer}
+        self.module, self.optimizer, self.job = module, optimizer, job
+        self.inputs = DeviceInputs.of(train.inputs, fabric.device)
+        self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)
+        monitored = {"valid": valid, **job.monitor}
+        self.monitored = {name: _sample(examples) for name, examples in monitored.items() if len(examples)}
+        self.monitored["valid"] = valid
+        self.on_device = {name: DeviceInputs.of(each.inputs, fabric.device) for name, each in self.monitored.items()}
+
+    def batches(self, epoch: int) -> Iterator[np.ndarray]:
+        """Rows of similar length."""
+        return bucketed(self.inputs.lengths, self.job.settings.batch, self.job.seed, epoch)
+
+    def update(self, batch: np.ndarray, fabric: Fabric) -> Mapping[str, Tensor]:
+        """One step down the loss of these rows."""
+        output = self.module(*self.inputs.batch(batch))
+        loss = supervised_loss(output, self.y[torch.from_numpy(batch).to(self.y.device)], self.job.dims)
+        self.optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        self.optimizer.step()
+        return {"loss": loss}
+
+    def validate(self) -> Mapping[str, float]:
+        """Loss on valid rows, and the primary metric of every monitored set."""
+        numbers: dict[str, float] = {}
+        for name, examples in self.monitored.items():
+            predicted = outputs(self.module, self.on_device[name], self.job.dims)
+            if name == "valid":
+                numbers["valid_loss"] = default_loss(examples.y, predicted, self.job.dims)
+            if self.job.score is not None:
+                numbers[f"{name}_score"] = self.job.score(examples.y, predicted)
+        return numbers
+
+
+def supervised_loss(output: Tensor, y: Tensor, dims: Dims) -> Tensor:
+    """Mean loss over the known targets of y (B, C) for outputs (B, T), a scalar; 0 when none is known."""
+    known = ~torch.isnan(y)
+    if dims.task == "multiclass":
+        classes = torch.where(known, y, -100.0)[:, 0].long()
+        return functional.cross_entropy(output.float(), classes, reduction="sum") / known.sum().clamp(min=1)
+    filled = torch.where(known, y, 0.0)
+    if dims.task == "regression":
+        each = functional.mse_loss(output.float(), filled, reduction="none")
+    else:
+        each = functional.binary_cross_entropy_with_logits(output.float(), filled, reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def outputs(module: nn.Module, inputs: DeviceInputs, dims: Dims) -> np.ndarray:
+    """Values or probabilities of all rows, float64 (N, T)."""
+    result = np.zeros((len(inputs.lengths), dims.n_outputs))
+    if not len(inputs.lengths):
+        return result
+    longest = max(int(inputs.lengths.max()), 1)
+    for rows in bucketed(inputs.lengths, max(PREDICT_SYMBOLS // longest, 1), None):
+        output = module(*inputs.batch(rows)).double()
+        if dims.task == "multiclass":
+            output = output.softmax(1)
+        elif dims.task != "regression":
+            output = output.sigmoid()
+        result[rows] = output.cpu().numpy()
+    return result
+
+
+def _sample(examples: Examples) -> Examples:
+    if len(examples) <= MONITOR_ROWS:
+        return examples
+    rows = np.linspace(0, len(examples) - 1, MONITOR_ROWS).astype(np.int64)
+    return examples.take(rows)
+
+
+def _summary(kind: str, curve: list[Epoch]) -> str:
+    best = min(curve, key=lambda line: line.valid_loss)
+    return f"{kind}: {len(curve)} epochs, best {best.epoch + 1} with valid loss {best.valid_loss:.4g}"

@@ -1,0 +1,161 @@
+"""Use of a finished run: predictions for the rows of a table, and scores where targets are known."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from seqloom.alphabet import UNKNOWN
+from seqloom.config import ReportSection, Sections, validated
+from seqloom.errors import DataError
+from seqloom.files import write_parquet, write_whole
+from seqloom.findings import Finding
+from seqloom.run import Model
+from seqloom.table import DataSection, Table
+from seqloom.tokens import ragged_bytes
+
+FORMATS = (".csv", ".tsv", ".parquet")
+
+
+def predict(folder: Path, source: Any, out: Path | None, sections: Sections | None = None) -> dict[str, Any]:
+    """Write the table with predictions appended to `out` (or as CSV to standard output); the facts of `--json`.
+
+    Input columns and order are kept. A row that cannot be predicted has empty predictions and its reason in `pred_error`.
+    """
+    started = time.monotonic()
+    model, table = _opened(folder, source, sections or {})
+    predicted, errors = predicted_table(model, table)
+    if out is None:
+        _write_delimited(predicted, sys.stdout.buffer, ",")
+    else:
+        write_table(predicted, out)
+    findings = [each for each in table.findings if each.severity != "info"]
+    return {
+        "command": "predict",
+        "path": model.folder.as_posix(),
+        "seconds": round(time.monotonic() - started, 3),
+        "rows": table.n_rows,
+        "failed": errors,
+        "output": out.as_posix() if out else "-",
+        "members": len(model.members),
+        "findings": [each.as_json() for each in findings],
+    }
+
+
+def predicted_table(model: Model, table: Table) -> tuple[pa.Table, int]:
+    """All columns of the table, predictions after them, and how many rows could not be predicted."""
+    reasons = unreadable(table)
+    good = np.flatnonzero([reason is None for reason in reasons])
+    place = np.full(table.n_rows, -1, np.int64)
+    place[good] = np.arange(len(good))
+    take = pa.array(np.where(place < 0, 0, place), mask=place < 0)
+    result = table.data
+    if len(good):
+        for name, values in model.predict(table.take(good)).columns().items():
+            result = _appended(result, name, values.take(take))
+    else:
+        result = _appended(result, "pred", pa.nulls(table.n_rows))
+    if len(good) < table.n_rows:
+        result = _appended(result, "pred_error", pa.array(reasons, pa.string()))
+    return result, table.n_rows - len(good)
+
+
+def unreadable(table: Table) -> list[str | None]:
+    """Why each row cannot be encoded, or None if it can."""
+    reasons: list[str | None] = [None] * table.n_rows
+    for column in table.roles.sequences:
+        text, offsets = ragged_bytes(table.sequences(column))
+        alphabet = table.alphabets[column]
+        for row in np.flatnonzero(np.diff(offsets) == 0):
+            reasons[row] = f"{column} is empty"
+        odd = np.flatnonzero(alphabet.look_up[text] == UNKNOWN)
+        for row in np.unique(np.searchsorted(offsets, odd, side="right") - 1):
+            reasons[row] = f"{column} holds symbols that are not {alphabet.name}"
+    for name in table.roles.covariates:
+        for row in np.flatnonzero(~np.isfinite(table.numeric(name))):
+            reasons[row] = f"{name} is missing"
+    return reasons
+
+
+def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dict[str, Any]:
+    """Metrics with intervals of a run on a table with targets; rows without a target do not count."""
+    from seqloom.evaluation import evaluate_single
+    from seqloom.findings import raise_errors
+
+    started = time.monotonic()
+    sections = sections or {}
+    model, table = _opened(folder, source, sections, with_targets=True)
+    raise_errors(table.findings)
+    target = model.target
+    scores = target.read(table)
+    known = np.flatnonzero(~np.isnan(scores).all(axis=1))
+    if not len(known):
+        raise DataError(
+            f"{table.source.name}: no row has a value in {', '.join(target.columns)}; name the target with --target COLUMN"
+        )
+    prediction = model.predict(table.take(known))
+    report = validated(
+        ReportSection, {**model.run.variant.report.model_dump(), **sections.get("report", {})}, "[report]"
+    )
+    metrics = evaluate_single(target, scores[known], prediction.mean, report)
+    return {
+        "command": "evaluate",
+        "path": model.folder.as_posix(),
+        "seconds": round(time.monotonic() - started, 3),
+        "rows": len(known),
+        "unused": table.n_rows - len(known),
+        "members": len(model.members),
+        **metrics,
+        "findings": [each.as_json() for each in _worth_saying(table)],
+    }
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """`table` as CSV, TSV or Parquet, by the ending of `path`."""
+    if path.suffix not in FORMATS:
+        raise DataError(
+            f"{path}: tables are written as {', '.join(FORMATS)}, not {path.suffix or 'without an ending'!r}"
+        )
+    if path.suffix == ".parquet":
+        write_parquet(path, table)
+        return
+    separator = "," if path.suffix == ".csv" else "\t"
+
+    def write(draft: Path) -> None:
+        with draft.open("wb") as file:
+            _write_delimited(table, file, separator)
+
+    write_whole(path, write)
+
+
+def _write_delimited(table: pa.Table, file: Any, separator: str) -> None:
+    from pyarrow import csv
+
+    csv.write_csv(table, file, csv.WriteOptions(delimiter=separator, quoting_style="needed"))
+
+
+def _appended(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    if name in table.column_names:
+        raise DataError(
+            f"the table already has a column {name!r}; rename it, so that predictions do not take its place"
+        )
+    return table.append_column(name, values)
+
+
+def _opened(
+    folder: Path, source: Any, sections: Mapping[str, Any], *, with_targets: bool = False
+) -> tuple[Model, Table]:
+    model = Model(folder, sections.get("encoder"))
+    section = validated(DataSection, sections.get("data", {}), "[data]")
+    targets = tuple(sections.get("target", {}).get("column", "").split(",")) if sections.get("target") else ()
+    return model, model.read(source, section, (targets or model.target.columns) if with_targets else ())
+
+
+def _worth_saying(table: Table) -> list[Finding]:
+    return [each for each in table.findings if each.severity != "info"]

@@ -1,0 +1,182 @@
+"""What people see on the terminal: progress, leaderboard, findings, descriptions."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as Grid
+
+from seqloom.experiment import Result, Watcher
+from seqloom.files import plain
+from seqloom.registry import FOLDERS, available, describe
+
+MARKS = {"info": "·", "warning": "!", "error": "✗"}
+MOST_METRICS_SHOWN = 4
+
+
+class Bars(Watcher):
+    """Lines and, on a terminal, progress bars; all of it on stderr."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+        )
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=not sys.stderr.isatty())
+        self.members = self.progress.add_task("members", total=None, visible=False)
+        self.epochs = self.progress.add_task("epochs", total=None, visible=False)
+        self.n_members, self.n_done, self.started = 0, 0, time.monotonic()
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """A line, as it is."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def start(self, n_members: int) -> None:
+        """The bar of members."""
+        self.n_members, self.started = n_members, time.monotonic()
+        self.progress.update(self.members, total=n_members, visible=n_members > 0)
+
+    def member(self, label: str) -> None:
+        """A bar of epochs for this member."""
+        self.progress.update(self.members, description=label)
+        self.progress.reset(self.epochs, visible=False)
+
+    def epoch(self, done: int, at_most: int) -> None:
+        """Epochs of this member."""
+        self.progress.update(self.epochs, description="epochs", total=at_most, completed=done, visible=True)
+
+    def done(self) -> None:
+        """One member more."""
+        self.n_done += 1
+        self.progress.update(self.members, completed=self.n_done)
+
+
+def echo_json(facts: Mapping[str, Any]) -> None:
+    """The facts on stdout."""
+    click.echo(json.dumps(plain(facts), ensure_ascii=False))
+
+
+def compared(result: Result) -> None:
+    """Leaderboard, verdict and the report's path on stdout."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console.print(leaderboard(result.leaderboard))
+    console.print(result.verdict, markup=False, soft_wrap=True)
+    console.print(f"report: {result.report.as_posix()}", markup=False, soft_wrap=True)
+
+
+def leaderboard(rows: list[dict[str, Any]]) -> Grid:
+    """One line per variant, best first."""
+    names = list(rows[0]["metrics"]) if rows else []
+    shown = names[:MOST_METRICS_SHOWN]
+    grid = Grid(box=None, pad_edge=False)
+    grid.add_column("variant")
+    for index, name in enumerate(shown):
+        grid.add_column(f"{name} (95 % CI)" if index == 0 else name, justify="right")
+    grid.add_column("members", justify="right")
+    grid.add_column("seconds", justify="right")
+    for row in rows:
+        cells = [
+            interval(row["metrics"][name]) if index == 0 else number(row["metrics"][name]["value"])
+            for index, name in enumerate(shown)
+        ]
+        label = f"{row['variant']} (baseline)" if row.get("baseline") else row["variant"]
+        grid.add_row(label, *cells, str(row["members"]), f"{row['seconds']:.1f}")
+    return grid
+
+
+def interval(score: Mapping[str, Any]) -> str:
+    """`0.755 (0.742..0.767)`."""
+    if score["value"] is None:
+        return "undefined"
+    if score["low"] is None:
+        return number(score["value"])
+    return f"{number(score['value'])} ({number(score['low'])}..{number(score['high'])})"
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or three significant digits for numbers of 10 and more."""
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def inspected(facts: Mapping[str, Any]) -> str:
+    """A table's facts as text."""
+    lines = [f"{facts['source']['name']}: {facts['rows']:,} rows, {facts['source']['format']}"]
+    lines += [f"  {column}: {why}" for column, why in facts["roles"]["reasons"].items()]
+    for column, lengths in facts["lengths"].items():
+        lines.append(
+            f"  {column}: {facts['alphabets'][column]}, length {lengths['min']} to {lengths['max']}, median {lengths['median']:g}"
+        )
+    if facts["target"] is not None:
+        lines.append(f"target: {facts['target']['task']}")
+        lines += [f"  {column}: {_summary(values)}" for column, values in facts["target"]["summary"].items()]
+    lines += findings_text(facts["findings"])
+    split = facts["recommended_split"]
+    return "\n".join([*lines, f"split: {split['kind']} ({split['reason']})"])
+
+
+def _summary(values: Mapping[str, Any]) -> str:
+    missing = f", {values['n_missing']:,} missing" if values["n_missing"] else ""
+    if "counts" in values:
+        counts = sorted(values["counts"].items(), key=lambda item: -item[1])
+        more = f" and {len(counts) - 12} more" if len(counts) > 12 else ""
+        return ", ".join(f"{name}: {count:,}" for name, count in counts[:12]) + more + missing
+    return f"{values['n']:,} values, {values['min']:.4g} to {values['max']:.4g}, median {values['median']:.4g}{missing}"
+
+
+def findings_text(findings: list[dict[str, Any]]) -> list[str]:
+    """One line per finding."""
+    return [f"{MARKS[each['severity']]} {each['severity']}: {each['message']}" for each in findings]
+
+
+def evaluated(facts: Mapping[str, Any]) -> str:
+    """Scores as text."""
+    lines = [f"{facts['rows']:,} rows, {facts['members']} member(s), {facts['resampled']}"]
+    lines += [f"  {name}: {interval(score)}" for name, score in facts["metrics"].items()]
+    return "\n".join([*lines, *findings_text(facts["findings"])])
+
+
+def family_facts(family: str | None, kind: str | None) -> dict[str, Any]:
+    """What `describe` shows, as plain facts."""
+    if family is None:
+        return {"command": "describe", "families": {name: list(available(name)) for name in FOLDERS}, "findings": []}
+    if kind is None:
+        kinds = {name: describe(family, name).title for name in available(family)}
+        return {"command": "describe", "family": family, "kinds": kinds, "findings": []}
+    found = describe(family, kind)
+    return {
+        "command": "describe", "family": family, "kind": kind, "title": found.title, "text": found.text,
+        "fields": [each._asdict() for each in found.fields], "findings": [],
+    }  # fmt: skip
+
+
+def described(facts: Mapping[str, Any]) -> str:
+    """A family, a kind, or all of them as text."""
+    if "families" in facts:
+        return "\n".join(f"{family}: {', '.join(kinds)}" for family, kinds in facts["families"].items())
+    if "kinds" in facts:
+        width = max(map(len, facts["kinds"]))
+        return "\n".join(f"{name:<{width}}  {title}" for name, title in facts["kinds"].items())
+    lines = [f"[{facts['family']}] kind = {facts['kind']!r}", facts["title"]]
+    lines += ["", facts["text"]] if facts["text"] else []
+    for each in facts["fields"]:
+        lines += ["", f"{each['name']} = {each['default']!r}   ({each['type']})", f"    {each['text']}"]
+    return "\n".join(lines)

@@ -1,0 +1,312 @@
+"""How far to believe a score: variants compared on the same test rows, with intervals and paired differences.
+
+The value of a metric for a variant is the mean over folds of the mean over seeds of the metric on the
+fold's test rows. A draw of the bootstrap takes, in every fold, the test rows again with replacement (whole
+clusters when labels are given), the same rows for every variant and seed; a variant with several seeds has
+these drawn again too, apart in every fold. An interval holds the middle 95 % of the draws (percentile
+bootstrap, Efron and Tibshirani 1993).
+
+It covers the choice of test rows and of seeds, not another choice of training rows; and two or three seeds
+say little about all seeds. Drawing is in `bootstrap`, metrics in `metrics`, words for the numbers in
+`verdict`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqloom.bootstrap import Draws, Labels, ScoredFold, score_fold
+from seqloom.errors import ConfigError
+from seqloom.metrics import METRICS, Task
+from seqloom.resample import Floats
+
+LEVEL = 0.95
+MOST_UNDEFINED = 0.5
+"""With a larger share of draws undefined there is no interval."""
+FEW_UNITS = 10
+"""With fewer rows or groups to draw from, percentile intervals come out too narrow; a note says so."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the middle 95 % of its draws.
+
+    NaN: the value is undefined; or, for low and high alone, too many draws are. `undefined` is the share of
+    draws in which the metric could not be computed; they are left out of low and high.
+    """
+
+    value: float
+    low: float
+    high: float
+    undefined: float = 0.0
+
+    def __neg__(self) -> Interval:
+        return Interval(0.0 - self.value, 0.0 - self.high, 0.0 - self.low, self.undefined)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether low..high lies on one side of 0, so that the sign is detectable; False without interval."""
+        return self.low > 0 or self.high < 0
+
+    def as_json(self) -> dict[str, float | None]:
+        """The stable keys `value`, `low`, `high`; undefined numbers are null."""
+        return {"value": _number(self.value), "low": _number(self.low), "high": _number(self.high)}
+
+
+@dataclass(frozen=True)
+class Member:
+    """The scores of one fold and one seed, both counted from 0 in the order they were given."""
+
+    fold: int
+    seed: int
+    metrics: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """`fold`, `seed`, `metrics`; undefined scores are null."""
+        scores = {name: _number(value) for name, value in self.metrics.items()}
+        return {"fold": self.fold, "seed": self.seed, "metrics": scores}
+
+
+@dataclass(frozen=True)
+class VariantScores:
+    """All scores of one variant.
+
+    `ensemble`: scores of the mean prediction of the fold's seeds; None when no fold has two seeds.
+    `draws`: per metric float64 (R,), the values that differences are taken of.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    metrics: Mapping[str, Interval]
+    ensemble: Mapping[str, Interval] | None
+    draws: Mapping[str, Floats]
+
+    def as_json(self) -> dict[str, Any]:
+        """`variant`, `members` (a list), `metrics`, `ensemble`."""
+        return {
+            "variant": self.name,
+            "members": [member.as_json() for member in self.members],
+            "metrics": _intervals_json(self.metrics),
+            "ensemble": None if self.ensemble is None else _intervals_json(self.ensemble),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several variants on the same test rows, best first.
+
+    `metrics`: their names, the first is primary. `resampled`: what was drawn and how often, in words.
+    `notes`: what a reader must know of the intervals (folds left out, groups too few, draws undefined).
+    """
+
+    task: Task
+    metrics: tuple[str, ...]
+    variants: tuple[VariantScores, ...]
+    n_draws: int
+    resampled: str
+    notes: tuple[str, ...]
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that orders the variants."""
+        return self.metrics[0]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names of the variants, best first by the primary metric; undefined last, ties by name."""
+        return tuple(variant.name for variant in self.variants)
+
+    def scores(self, name: str) -> VariantScores:
+        """The variant of that name; KeyError if there is none."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise KeyError(name)
+
+    def interval(self, name: str, metric: str | None = None) -> Interval:
+        """Value and interval of a variant in a metric (default: the primary one)."""
+        return self.scores(name).metrics[metric or self.primary]
+
+    def difference(self, a: str, b: str, metric: str | None = None) -> Interval:
+        """Value of a minus value of b, paired: both in the same draws of rows."""
+        metric = metric or self.primary
+        one, other = self.scores(a), self.scores(b)
+        value = one.metrics[metric].value - other.metrics[metric].value
+        return _interval(value, one.draws[metric] - other.draws[metric])
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The leaderboard, best first: `variant`, `members` (how many), `metrics`, `ensemble`, `differences`.
+
+        `differences`: by name of every other variant, this one minus that one in the primary metric.
+        """
+        pairs: dict[tuple[str, str], Interval] = {}
+        for i, a in enumerate(self.order):
+            for b in self.order[i + 1 :]:
+                pairs[a, b] = self.difference(a, b)
+                pairs[b, a] = -pairs[a, b]
+        return [
+            variant.as_json()
+            | {
+                "members": len(variant.members),
+                "differences": {b: pairs[variant.name, b].as_json() for b in self.order if b != variant.name},
+            }
+            for variant in self.variants
+        ]
+
+
+def compare(
+    task: Task,
+    y: Sequence[Floats],
+    predictions: Mapping[str, Sequence[Sequence[Floats]]],
+    metrics: Sequence[str],
+    *,
+    clusters: Sequence[Labels] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Scores, intervals and order of variants that predicted the same test rows.
+
+    `y`: per fold float64 (N, C). `predictions`: per variant, fold and seed float64 (N, T), shapes as in
+    `metrics`; the number of seeds may differ. `clusters`: per fold labels (N,) of related rows, which are
+    drawn together. Rows without any known target take no part. A fold whose targets do not allow a metric
+    (one class only) is left out of that metric for all variants alike; a variant without a score in any
+    other fold has none. The numbers of a variant do not depend on which others are there.
+
+    ConfigError for an unknown or unfit metric or for no draws; DataError for probabilities outside 0..1;
+    ValueError for shapes that do not fit.
+    """
+    names = tuple(metrics)
+    _check(y, predictions, clusters, draws)
+    folds = []
+    for f, targets in enumerate(y):
+        known = ~np.isnan(targets).all(axis=1)
+        own = {name: [p[known] for p in seeds[f]] for name, seeds in predictions.items()}
+        labels = None if clusters is None else np.asarray(clusters[f])[known]
+        folds.append(score_fold(task, targets[known], own, names, Draws(f, labels, draws, seed)))
+    variants = [_combine(name, folds, names) for name in predictions]
+    sign = -1 if METRICS[names[0]].higher_is_better else 1
+    variants.sort(key=lambda each: _place(sign * each.metrics[names[0]].value, each.name))
+    resampled = _resampled(folds, draws, grouped=clusters is not None)
+    return Comparison(task, names, tuple(variants), draws, resampled, _notes(folds, names, variants))
+
+
+def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...]) -> VariantScores:
+    """Means over folds, their draws and intervals."""
+    members = [
+        Member(f, s, dict(zip(metrics, scores.tolist(), strict=True)))
+        for f, fold in enumerate(folds)
+        for s, scores in enumerate(fold.members[name])
+    ]
+    seeds = [(fold.members[name].mean(axis=0), fold.draws[name]) for fold in folds]
+    mean = [(fold.ensemble[name], fold.ensemble_draws[name]) for fold in folds]
+    intervals, draws, ensemble = {}, {}, {}
+    for m, metric in enumerate(metrics):
+        counted = [f for f, fold in enumerate(folds) if fold.definable[m]]
+        value, draws[metric] = _over_folds(folds, seeds, counted, m)
+        intervals[metric] = _interval(value, draws[metric])
+        ensemble[metric] = _interval(*_over_folds(folds, mean, counted, m))
+    several = len(members) > len(folds)
+    return VariantScores(name, tuple(members), intervals, ensemble if several else None, draws)
+
+
+def _over_folds(
+    folds: Sequence[ScoredFold], scores: Sequence[tuple[Floats, Floats]], counted: Sequence[int], m: int
+) -> tuple[float, Floats]:
+    """Mean over the counted folds of metric m: its value, and float64 (R,) its draws."""
+    n_draws = scores[0][1].shape[1]
+    if not counted:
+        return math.nan, np.full(n_draws, np.nan)
+    value = float(np.mean([scores[f][0][m] for f in counted]))
+    if all(
+        folds[f].n_units < 2 for f in counted
+    ):  # drawing one of one: an interval of no width would be a lie
+        return value, np.full(n_draws, np.nan)
+    return value, np.mean([scores[f][1][m] for f in counted], axis=0)
+
+
+def _interval(value: float, draws: Floats) -> Interval:
+    defined = draws[~np.isnan(draws)]
+    undefined = 1 - len(defined) / len(draws)
+    if math.isnan(value) or undefined > MOST_UNDEFINED:
+        return Interval(value, math.nan, math.nan, undefined)
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high), undefined)
+
+
+def _place(value: float, name: str) -> tuple[bool, float, str]:
+    return (True, 0.0, name) if math.isnan(value) else (False, value, name)
+
+
+def _resampled(folds: Sequence[ScoredFold], draws: int, *, grouped: bool) -> str:
+    n_rows = sum(fold.n_rows for fold in folds)
+    text = f"{draws:,} draws over {n_rows:,} rows"
+    if grouped:
+        text = f"{draws:,} draws over {sum(fold.n_units for fold in folds):,} groups of {n_rows:,} rows"
+    if len(folds) > 1:
+        text += f" in {len(folds)} folds"
+    seeds = {len(members) for fold in folds for members in fold.members.values()} - {1}
+    if seeds:
+        text += f" and {'' if len(seeds) == 1 else 'up to '}{max(seeds)} seeds"
+    return text
+
+
+def _notes(
+    folds: Sequence[ScoredFold], metrics: tuple[str, ...], variants: Sequence[VariantScores]
+) -> tuple[str, ...]:
+    notes = []
+    lone = [f for f, fold in enumerate(folds) if fold.lone_cluster]
+    if lone:
+        notes.append(
+            f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow"
+        )
+    n_units = sum(fold.n_units for fold in folds)
+    if n_units < FEW_UNITS:
+        notes.append(f"only {n_units} rows or groups to draw from: intervals are too narrow")
+    for m, metric in enumerate(metrics):
+        left_out = [f for f, fold in enumerate(folds) if not fold.definable[m]]
+        if left_out:
+            notes.append(f"{metric} is left out in {_named(left_out)}, whose targets do not allow it")
+        for variant in variants:
+            share = variant.metrics[metric].undefined
+            if share and not math.isnan(variant.metrics[metric].value):
+                none = "; no interval" if share > MOST_UNDEFINED else ""
+                notes.append(f"{metric} of {variant.name} is undefined in {share:.1%} of the draws{none}")
+    return tuple(notes)
+
+
+def _named(folds: Sequence[int]) -> str:
+    return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}"
+
+
+def _intervals_json(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float | None]]:
+    return {metric: interval.as_json() for metric, interval in intervals.items()}
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _check(
+    y: Sequence[Floats],
+    predictions: Mapping[str, Sequence[Sequence[Floats]]],
+    clusters: Sequence[Labels] | None,
+    draws: int,
+) -> None:
+    if draws < 1:
+        raise ConfigError(f"draws = {draws}: an interval needs at least one draw; 1000 is usual")
+    if not y or not predictions:
+        raise ValueError("nothing to compare: no fold, or no variant")
+    sizes = [len(targets) for targets in y]
+    if clusters is not None and [len(labels) for labels in clusters] != sizes:
+        raise ValueError(f"clusters of {[len(labels) for labels in clusters]} rows for folds of {sizes} rows")
+    for name, folds in predictions.items():
+        got = [[len(p) for p in seeds] for seeds in folds]
+        if len(got) != len(sizes) or any(set(own) != {n} for own, n in zip(got, sizes, strict=True)):
+            raise ValueError(
+                f"{name}: predictions of {got} rows (per fold and seed) for folds of {sizes} rows"
+            )

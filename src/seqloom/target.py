@@ -1,0 +1,281 @@
+"""Targets: what is predicted, on which scale a model sees it, and how its output becomes an answer again.
+
+Three scales. *Original*: what the table holds. *Score* scale: where metrics are taken (natural logarithm or `log50k` when
+asked for, else original). *Model* scale: score scale, standardised on training rows for regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from seqloom.errors import ConfigError, DataError
+from seqloom.registry import Recipe
+from seqloom.table import Table
+
+Task = Literal["regression", "binary", "multiclass", "multilabel"]
+
+MOST_CODED_CLASSES = 30
+"""Whole-number targets with more distinct values than this are taken as measurements, not as class codes."""
+IC50_CAP_NM = 50_000.0  # the weakest affinity of the log50k scale (Nielsen et al. 2003, Protein Science 12:1007)
+
+
+class TargetSection(Recipe):
+    """The `[target]` section: the columns to predict."""
+
+    column: tuple[str, ...] = ()
+    """Target column, or several of them; found by the table's conventions when left out."""
+    task: Literal["auto", "regression", "binary", "multiclass", "multilabel"] = "auto"
+    """What kind of target it is; `auto` decides by the values and says so."""
+    transform: Literal["standardise", "log", "log50k", "none"] = "standardise"
+    """Regression only. `standardise`: mean 0, variance 1 on training rows; `log`: natural logarithm, then standardised;
+    `log50k`: 1 - ln(nM) / ln(50000), clipped to 0..1, then standardised; `none`: as it is."""
+    positive: str = ""
+    """Binary only: the class whose probability is predicted; by default 1, true, yes, or the last in sorted order."""
+    positive_below: float | None = None
+    """Regression: values below this (original units) count as positives, so that AUROC is reported as well."""
+    positive_above: float | None = None
+    """Regression: values above this (original units) count as positives."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of a target from the table alone; `fitted` adds what training rows tell.
+
+    The model's outputs T are: regression one per column; binary one; multiclass one per class; multilabel one per column.
+    """
+
+    task: Task
+    columns: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    transform: str = "none"
+    positive_below: float | None = None
+    positive_above: float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def n_outputs(self) -> int:
+        """T."""
+        return len(self.classes) if self.task == "multiclass" else len(self.columns)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """One name per output: the class or the column it belongs to."""
+        return self.classes if self.task == "multiclass" else self.columns
+
+    @property
+    def scale_name(self) -> str:
+        """The scale metrics are taken on, in words."""
+        return {"log": "ln", "log50k": "1 - ln(nM)/ln(50000)"}.get(self.transform, "original units")
+
+    @property
+    def threshold_sign(self) -> int:
+        """+1 if large original values are positives, -1 if small ones are, 0 without a threshold."""
+        return -1 if self.positive_below is not None else 1 if self.positive_above is not None else 0
+
+    def read(self, table: Table) -> np.ndarray:
+        """Score-scale targets, float64 (N, columns), NaN where missing; classes are their index.
+
+        Raises DataError for a class the target does not know, or for values its transform cannot take.
+        """
+        if self.task in ("binary", "multiclass"):
+            return self._class_indices(table)
+        values = np.stack([table.numeric(column) for column in self.columns], axis=1)
+        return values if self.task == "multilabel" else self.to_score(values, table)
+
+    def positives(self, scores: np.ndarray) -> np.ndarray:
+        """0/1/NaN (N, 1) by the threshold, for regression targets that have one."""
+        original = self.to_original(scores)
+        if self.positive_below is not None:
+            held = original < self.positive_below
+        else:
+            assert self.positive_above is not None
+            held = original > self.positive_above
+        return np.where(np.isnan(original), np.nan, held)
+
+    def fitted(self, scores: np.ndarray) -> Target:
+        """This target with mean and standard deviation of training rows `scores` (N, columns)."""
+        if self.task != "regression" or self.transform == "none":
+            return self
+        mean, std = np.nanmean(scores, axis=0), np.nanstd(scores, axis=0)
+        return replace(self, mean=tuple(mean.tolist()), std=tuple(np.where(std > 0, std, 1.0).tolist()))
+
+    def to_model(self, scores: np.ndarray) -> np.ndarray:
+        """Score scale to model scale, float64 (N, columns)."""
+        return (scores - np.array(self.mean)) / np.array(self.std) if self.mean else scores
+
+    def from_model(self, outputs: np.ndarray) -> np.ndarray:
+        """A model's outputs (N, T) on the score scale; probabilities stay as they are."""
+        return outputs * np.array(self.std) + np.array(self.mean) if self.mean else outputs
+
+    def to_score(self, values: np.ndarray, table: Table | None = None) -> np.ndarray:
+        """Original values to the score scale; DataError names rows that a logarithm cannot take."""
+        if self.transform not in ("log", "log50k"):
+            return values
+        rows, columns = np.nonzero(values <= 0)
+        if len(rows):
+            where = f"{table.source.name}: " if table is not None else ""
+            number = table.row_numbers[rows[0]] if table is not None else rows[0] + 1
+            raise DataError(
+                f"{where}column {self.columns[columns[0]]!r}: {len(rows)} values are not above 0, first at row {number} "
+                f"({values[rows[0], columns[0]]:g}); transform {self.transform!r} needs positive values: mend them, filter them "
+                f'with --where "{self.columns[columns[0]]} > 0", or use --set target.transform=standardise'
+            )
+        logs = np.log(values)
+        return logs if self.transform == "log" else np.clip(1 - logs / np.log(IC50_CAP_NM), 0, 1)
+
+    def to_original(self, scores: np.ndarray) -> np.ndarray:
+        """Score scale to original units, (N, columns)."""
+        if self.transform == "log":
+            return np.exp(scores)
+        return np.exp((1 - scores) * np.log(IC50_CAP_NM)) if self.transform == "log50k" else scores
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for `target.json`."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @staticmethod
+    def from_json(facts: Mapping[str, Any]) -> Target:
+        """The target that `as_json` wrote."""
+        return Target(**{name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()})
+
+    def _class_indices(self, table: Table) -> np.ndarray:
+        text = class_names(table, self.columns[0])
+        indices = pc.index_in(text, pa.array(self.classes, pa.large_string()))
+        unknown = np.flatnonzero(pc.and_(text.is_valid(), pc.is_null(indices)).to_numpy(zero_copy_only=False))
+        if len(unknown):
+            named = ", ".join(f"row {table.row_numbers[row]}: {text[int(row)].as_py()!r}" for row in unknown[:5])
+            raise DataError(
+                f"{table.source.name}: column {self.columns[0]!r}: {len(unknown)} values are none of the classes "
+                f"{', '.join(map(repr, self.classes[:12]))}; {named}"
+            )
+        return indices.cast(pa.float64()).to_numpy(zero_copy_only=False).reshape(-1, 1)
+
+
+def find_target(table: Table, section: TargetSection) -> Target:
+    """The target of a table: columns, task, classes.
+
+    Raises DataError when all targets are missing, a target is constant or has one class only.
+    """
+    columns = section.column or table.roles.targets
+    if not columns:
+        raise DataError(f"{table.source.name}: no target column is known; name it with --target COLUMN")
+    task = section.task if section.task != "auto" else _task(table, columns)
+    _refuse_misfits(section, task)
+    target = Target(
+        task=task,
+        columns=tuple(columns),
+        transform=section.transform if task == "regression" else "none",
+        positive_below=section.positive_below,
+        positive_above=section.positive_above,
+    )
+    if task in ("binary", "multiclass"):
+        target = replace(target, classes=_classes(table, columns[0], task, section.positive))
+    _refuse_empty(table, target)
+    return target
+
+
+def class_names(table: Table, column: str) -> pa.Array:
+    """A classification column as text (`1.0` reads `1`), null where missing or blank."""
+    values = table.data[column].combine_chunks()
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), None, values)
+        if pc.all(pc.equal(values, pc.round(values)), min_count=0).as_py():
+            values = values.cast(pa.int64())
+    text = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
+    return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def _task(table: Table, columns: tuple[str, ...]) -> Task:
+    kinds = {_column_task(table, column) for column in columns}
+    if len(columns) == 1:
+        return kinds.pop()
+    if kinds == {"binary"} and all(_is_coded(table, column) for column in columns):
+        return "multilabel"
+    if "regression" in kinds or kinds == {"multiclass"}:
+        return "regression"
+    raise DataError(
+        f"{table.source.name}: target columns {', '.join(map(repr, columns))} are of different kinds "
+        f"({', '.join(sorted(kinds))}); several targets must all be numbers or all be 0/1"
+    )
+
+
+def _column_task(table: Table, column: str) -> Task:
+    text = class_names(table, column)
+    distinct = pc.unique(text.drop_null())
+    numeric = _numbers(distinct)
+    if numeric is None:
+        return "binary" if len(distinct) == 2 else "multiclass"
+    if len(numeric) == 2 and set(numeric) <= {0.0, 1.0, 2.0, -1.0}:
+        return "binary"
+    whole = bool(np.all(numeric == np.round(numeric)))
+    coded = whole and 2 < len(numeric) <= MOST_CODED_CLASSES and len(text) >= 5 * len(numeric)
+    return "multiclass" if coded and numeric.min() >= 0 and numeric.max() <= 2 * MOST_CODED_CLASSES else "regression"
+
+
+def _numbers(distinct: pa.Array) -> np.ndarray | None:
+    try:
+        values: np.ndarray = pc.cast(distinct, pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
+    return values
+
+
+def _is_coded(table: Table, column: str) -> bool:
+    return set(pc.unique(class_names(table, column).drop_null()).to_pylist()) <= {"0", "1"}
+
+
+def _classes(table: Table, column: str, task: Task, positive: str) -> tuple[str, ...]:
+    distinct = pc.unique(class_names(table, column).drop_null())
+    numeric = _numbers(distinct)
+    order = np.argsort(numeric, kind="stable") if numeric is not None else pc.sort_indices(distinct).to_numpy()
+    classes: list[str] = distinct.take(pa.array(order)).to_pylist()
+    where = f"{table.source.name}: column {column!r}"
+    if len(classes) == 1:
+        raise DataError(
+            f"{where} holds one class only, {classes[0]!r}: there is nothing to learn; name another --target"
+        )
+    if task == "binary" and len(classes) > 2:
+        raise DataError(f"{where} holds {len(classes)} classes; use --set target.task=multiclass")
+    if task == "binary":
+        if positive and positive not in classes:
+            raise DataError(f"{where}: target.positive = {positive!r} is not one of {', '.join(map(repr, classes))}")
+        lowered = {each.lower(): each for each in classes}
+        chosen = positive or next(
+            (lowered[word] for word in ("1", "true", "yes", "positive", "pos") if word in lowered), classes[-1]
+        )
+        classes = sorted(classes, key=lambda each: each == chosen)
+    return tuple(classes)
+
+
+def _refuse_misfits(section: TargetSection, task: Task) -> None:
+    if task != "regression":
+        if section.positive_below is not None or section.positive_above is not None:
+            raise ConfigError(f"[target] positive_below and positive_above are for regression, and the task is {task}")
+        if section.transform in ("log", "log50k"):
+            raise ConfigError(f"[target] transform = {section.transform!r} is for regression, and the task is {task}")
+    if section.positive and task != "binary":
+        raise ConfigError(f"[target] positive = {section.positive!r} is for binary targets, and the task is {task}")
+    if section.positive_below is not None and section.positive_above is not None:
+        raise ConfigError("[target] has both positive_below and positive_above; keep one")
+
+
+def _refuse_empty(table: Table, target: Target) -> None:
+    values = target.read(table)
+    for index, column in enumerate(target.columns):
+        known = values[:, index][~np.isnan(values[:, index])]
+        where = f"{table.source.name}: column {column!r}"
+        if np.isinf(known).any():
+            raise DataError(f"{where} holds infinite values; mend or remove those rows")
+        if not len(known):
+            raise DataError(f"{where} holds no value at all in {table.n_rows} rows; name another --target")
+        if (known == known[0]).all():
+            raise DataError(
+                f"{where} is constant ({known[0]:g}) in all {len(known)} rows that have it: there is nothing to learn"
+            )

@@ -1,0 +1,330 @@
+"""Intervals that cover what they claim, differences that are paired, and an order that respects the metric."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats as scipy_stats
+from sklearn import metrics as sk
+
+from seqloom.errors import ConfigError
+from seqloom.metrics import Task, default_metrics
+from seqloom.stats import Comparison, compare
+
+Array = NDArray[np.float64]
+
+
+def noisy(rng: np.random.Generator, y: Array, noise: float) -> Array:
+    return y + noise * rng.normal(size=y.shape)
+
+
+def test_a_value_is_the_mean_over_folds_of_the_mean_over_seeds() -> None:
+    y = [np.zeros((2, 1)), np.zeros((4, 1))]
+    ones = [np.ones((2, 1)), np.ones((4, 1))]
+    predictions = {"net": [[1 * ones[0], 3 * ones[0]], [10 * ones[1]]], "rule": [[5 * ones[0]], [7 * ones[1]]]}
+    result = compare("regression", y, predictions, ["mae"], draws=20)
+    assert result.interval("net").value == (2 + 10) / 2
+    assert result.interval("rule").value == (5 + 7) / 2
+    assert [(m.fold, m.seed, m.metrics["mae"]) for m in result.scores("net").members] == [
+        (0, 0, 1.0),
+        (0, 1, 3.0),
+        (1, 0, 10.0),
+    ]
+    assert result.resampled == "20 draws over 6 rows in 2 folds and 2 seeds"
+
+
+def test_the_ensemble_is_the_mean_prediction_and_absent_without_a_second_seed() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(40, 1))
+    seeds = [noisy(rng, y, 1.0) for _ in range(3)]
+    result = compare("regression", [y], {"net": [seeds], "one": [seeds[:1]]}, ["mae", "rmse"], draws=200)
+    ensemble = result.scores("net").ensemble
+    assert ensemble is not None
+    assert ensemble["mae"].value == pytest.approx(sk.mean_absolute_error(y, np.mean(seeds, axis=0)))
+    assert ensemble["mae"].low < ensemble["mae"].value < ensemble["mae"].high
+    assert ensemble["mae"].value < result.interval("net", "mae").value
+    assert result.scores("one").ensemble is None
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "of"),
+    [
+        ("regression", "spearman", lambda y, p: scipy_stats.spearmanr(y, p).statistic),
+        ("regression", "rmse", sk.root_mean_squared_error),
+        ("binary", "average_precision", sk.average_precision_score),
+    ],
+)
+def test_intervals_and_differences_agree_with_the_bootstrap_of_scipy(
+    task: Task, metric: str, of: Callable[[Array, Array], float]
+) -> None:
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(60, 1))
+    a, b = noisy(rng, y, 0.8), noisy(rng, y, 1.2)
+    y = (y > 0).astype(float) if task == "binary" else y
+    result = compare(task, [y], {"a": [[a]], "b": [[b]]}, [metric], draws=4000)
+
+    def theirs(statistic: Callable[..., float], *columns: Array) -> tuple[float, float]:
+        data = tuple(column[:, 0] for column in columns)
+        made = scipy_stats.bootstrap(
+            data, statistic, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1
+        )
+        return made.confidence_interval
+
+    width = result.interval("a").high - result.interval("a").low
+    got = result.interval("a")
+    np.testing.assert_allclose((got.low, got.high), theirs(of, y, a), atol=0.08 * width)
+    got = result.difference("a", "b")
+    np.testing.assert_allclose(
+        (got.low, got.high), theirs(lambda y, a, b: of(y, a) - of(y, b), y, a, b), atol=0.08 * width
+    )
+
+
+def spearman_of_normals(correlation: float) -> float:
+    """The Spearman correlation of a bivariate normal (Pearson 1907)."""
+    return 6 / math.pi * math.asin(correlation / 2)
+
+
+def covers(make: Callable[[np.random.Generator], tuple[Task, Array, Array]], metric: str, truth: float) -> float:
+    """The share of 300 simulated tables whose interval holds the truth."""
+    hits = 0
+    for trial in range(300):
+        task, y, p = make(np.random.default_rng(trial))
+        interval = compare(task, [y], {"a": [[p]]}, [metric], draws=500, seed=trial).interval("a")
+        hits += interval.low <= truth <= interval.high
+    return hits / 300
+
+
+def test_the_interval_of_spearman_covers_95_percent() -> None:
+    def make(rng: np.random.Generator) -> tuple[Task, Array, Array]:
+        y = rng.normal(size=(60, 1))
+        return "regression", y, 0.6 * y + 0.8 * rng.normal(size=y.shape)
+
+    assert 0.92 <= covers(make, "spearman", spearman_of_normals(0.6)) <= 0.98
+
+
+def test_the_interval_of_mae_covers_95_percent() -> None:
+    def make(rng: np.random.Generator) -> tuple[Task, Array, Array]:
+        y = rng.normal(size=(50, 1))
+        return "regression", y, noisy(rng, y, 1.0)
+
+    assert 0.92 <= covers(make, "mae", math.sqrt(2 / math.pi)) <= 0.98
+
+
+def test_the_interval_of_auroc_covers_95_percent() -> None:
+    def make(rng: np.random.Generator) -> tuple[Task, Array, Array]:
+        y = (np.arange(80) % 2).astype(float)[:, None]
+        return "binary", y, y + rng.normal(size=y.shape)
+
+    assert 0.92 <= covers(make, "auroc", scipy_stats.norm.cdf(1 / math.sqrt(2))) <= 0.98
+
+
+def test_over_related_rows_only_drawing_whole_groups_covers() -> None:
+    groups = np.repeat(np.arange(40), 8)
+    hits = {"rows": 0, "groups": 0}
+    for trial in range(200):
+        rng = np.random.default_rng(trial)
+        error = rng.normal(size=(40, 1))[groups] + 0.3 * rng.normal(size=(320, 1))
+        y = np.zeros((320, 1))
+        for how, clusters in (("rows", None), ("groups", [groups])):
+            got = compare("regression", [y], {"a": [[error]]}, ["mae"], clusters=clusters, draws=300).interval("a")
+            hits[how] += got.low <= math.sqrt(1.09) * math.sqrt(2 / math.pi) <= got.high
+    assert hits["groups"] >= 0.9 * 200
+    assert hits["rows"] <= 0.7 * 200
+
+
+def test_a_difference_between_equally_good_models_is_seldom_claimed() -> None:
+    claims = 0
+    for trial in range(300):
+        rng = np.random.default_rng(trial)
+        y = rng.normal(size=(60, 1))
+        predictions = {name: [[noisy(rng, y, 1.0)]] for name in "ab"}
+        result = compare("regression", [y], predictions, ["spearman"], draws=400, seed=trial)
+        claims += result.difference("a", "b").excludes_zero
+    assert claims / 300 <= 0.08
+
+
+def test_a_paired_difference_is_found_where_the_intervals_overlap() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=(300, 1))
+    a = noisy(rng, y, 1.0)
+    result = compare("regression", [y], {"a": [[a]], "b": [[noisy(rng, a, 0.4)]]}, ["spearman"])
+    assert result.interval("b").high > result.interval("a").low
+    assert result.difference("a", "b").excludes_zero
+
+
+def test_a_variant_does_not_differ_from_its_copy_at_all() -> None:
+    rng = np.random.default_rng(0)
+    y = [rng.normal(size=(n, 1)) for n in (30, 41)]
+    p = [[noisy(rng, part, 1.0)] for part in y]
+    result = compare("regression", y, {"a": p, "b": p}, default_metrics("regression"), draws=100)
+    for metric in result.metrics:
+        difference = result.difference("a", "b", metric)
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert not difference.excludes_zero
+
+
+def test_seeds_that_disagree_widen_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2000, 1))
+    good, bad = noisy(rng, y, 0.5), noisy(rng, y, 1.5)
+    result = compare("regression", [y], {"both": [[good, bad]], "good": [[good]]}, ["mae"], draws=400)
+    both, alone = result.interval("both"), result.interval("good")
+    assert both.high - both.low > 5 * (alone.high - alone.low)
+
+
+def test_numbers_depend_on_the_seed_and_not_on_the_company() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(50, 1))
+    a, b = [[noisy(rng, y, 1.0) for _ in range(3)]], [[noisy(rng, y, 1.0) for _ in range(3)]]
+
+    def of_a(predictions: dict[str, list[list[Array]]], seed: int = 0) -> tuple[float, float]:
+        interval = compare("regression", [y], predictions, ["r2"], draws=100, seed=seed).interval("a")
+        return interval.low, interval.high
+
+    assert of_a({"a": a}) == of_a({"a": a, "b": b}) == of_a({"b": b, "a": a})
+    assert of_a({"a": a}) != of_a({"a": a}, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "order"), [("mae", ("best", "mid", "tie", "worst")), ("r2", ("best", "mid", "tie", "worst"))]
+)
+def test_the_best_comes_first_whichever_way_is_better(metric: str, order: tuple[str, ...]) -> None:
+    y = np.arange(10.0)[:, None]
+    wrong = {"worst": 3.0, "tie": 2.0, "mid": 2.0, "best": 0.5}
+    result = compare("regression", [y], {name: [[y + by]] for name, by in wrong.items()}, [metric], draws=10)
+    assert result.order == order
+
+
+def test_a_variant_without_a_score_comes_last() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(30, 1))
+    predictions = {"constant": [[np.zeros((30, 1))]], "wrong": [[-y]]}
+    result = compare("regression", [y], predictions, ["spearman"], draws=10)
+    assert result.order == ("wrong", "constant")
+    assert math.isnan(result.interval("constant").low)
+    assert math.isnan(result.difference("constant", "wrong").value)
+
+
+def test_a_variant_that_fails_in_one_fold_has_no_score() -> None:
+    rng = np.random.default_rng(0)
+    y = [rng.normal(size=(30, 1)) for _ in range(2)]
+    predictions = {"collapsed": [[y[0]], [np.zeros((30, 1))]], "fine": [[-y[0]], [y[1]]]}
+    result = compare("regression", y, predictions, ["spearman"], draws=10)
+    assert math.isnan(result.interval("collapsed").value)
+    assert result.interval("fine").value == 0.0
+    assert result.notes == ()
+
+
+def test_a_fold_whose_targets_are_of_one_class_is_left_out_for_all_and_noted() -> None:
+    rng = np.random.default_rng(0)
+    y = [rng.integers(0, 2, (40, 1)).astype(float), np.zeros((40, 1))]
+    p = [[rng.random((40, 1))] for _ in y]
+    result = compare("binary", y, {"a": p}, ["auroc", "brier"], draws=50)
+    assert result.interval("a").value == pytest.approx(sk.roc_auc_score(y[0], p[0][0]))
+    assert not math.isnan(result.interval("a").low)
+    assert result.notes == ("auroc is left out in fold 1, whose targets do not allow it",)
+
+
+def test_draws_of_one_class_are_left_out_and_their_share_is_told() -> None:
+    y = np.array([[1.0]] + [[0.0]] * 14)
+    p = np.linspace(0, 1, 15)[:, None]
+    result = compare("binary", [y], {"a": [[p]]}, ["auroc"], draws=2000)
+    interval = result.interval("a")
+    assert interval.undefined == pytest.approx((14 / 15) ** 15, abs=0.03)
+    assert interval.value == interval.low == 0.0
+    assert result.notes[0].startswith("auroc of a is undefined in 3")
+
+
+def test_there_is_no_interval_when_most_draws_are_undefined() -> None:
+    rng = np.random.default_rng(0)
+    y = [np.array([[1.0]] + [[0.0]] * 14)] * 3
+    result = compare("binary", y, {"a": [[rng.random((15, 1))] for _ in y]}, ["auroc"], draws=300)
+    interval = result.interval("a")
+    assert not math.isnan(interval.value)
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+    assert interval.as_json() == {"value": interval.value, "low": None, "high": None}
+
+
+def test_rows_without_any_target_take_no_part() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(60, 2))
+    y[::3] = np.nan
+    y[1::3, 0] = np.nan
+    p = rng.normal(size=(60, 2))
+    known = ~np.isnan(y).all(axis=1)
+    whole = compare("regression", [y], {"a": [[p]]}, ["spearman", "mae"], draws=50)
+    cut = compare("regression", [y[known]], {"a": [[p[known]]]}, ["spearman", "mae"], draws=50)
+    assert whole.as_json() == cut.as_json()
+    assert whole.resampled == "50 draws over 40 rows"
+
+
+def test_groups_are_named_and_a_lone_group_is_told() -> None:
+    rng = np.random.default_rng(0)
+    y = [rng.normal(size=(30, 1)) for _ in range(2)]
+    p = {"a": [[noisy(rng, part, 1.0)] for part in y]}
+    groups = [np.repeat([f"g{i}" for i in range(15)], 2), np.array(["x"] * 30)]
+    result = compare("regression", y, p, ["mae"], clusters=groups, draws=1000)
+    assert result.resampled == "1,000 draws over 45 groups of 60 rows in 2 folds"
+    assert result.notes == ("all test rows of fold 1 are in one group: rows were drawn, intervals are too narrow",)
+
+
+def test_one_row_per_fold_gives_no_interval_rather_than_one_of_no_width() -> None:
+    y = [np.array([[float(i)]]) for i in range(12)]
+    result = compare("regression", y, {"a": [[part + 1] for part in y]}, ["mae"], draws=20)
+    assert result.interval("a").value == 1.0
+    assert math.isnan(result.interval("a").low)
+
+
+def every_task() -> list[tuple[Task, Array, Array]]:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (50, 3)).astype(float)
+    labels[rng.random((50, 3)) < 0.3] = np.nan
+    return [
+        ("regression", rng.normal(size=(50, 2)), rng.normal(size=(50, 2))),
+        ("binary", rng.integers(0, 2, (50, 1)).astype(float), rng.random((50, 1))),
+        ("multiclass", rng.integers(0, 3, (50, 1)).astype(float), rng.dirichlet(np.ones(3), 50)),
+        ("multilabel", labels, rng.random((50, 3))),
+    ]
+
+
+@pytest.mark.parametrize(("task", "y", "p"), every_task(), ids=lambda value: value if isinstance(value, str) else "")
+def test_the_leaderboard_of_every_task_is_plain_json(task: Task, y: Array, p: Array) -> None:
+    predictions = {"a": [[p, p[::-1]]], "b": [[p[::-1]]]}
+    result = compare(task, [y], predictions, default_metrics(task), draws=60)
+    board = json.loads(json.dumps(result.as_json(), allow_nan=False))
+    assert [entry["variant"] for entry in board] == list(result.order)
+    for entry in board:
+        assert set(entry) == {"variant", "members", "metrics", "ensemble", "differences"}
+        assert entry["members"] == (2 if entry["variant"] == "a" else 1)
+        assert list(entry["metrics"]) == list(default_metrics(task))
+        assert all(set(each) == {"value", "low", "high"} for each in entry["metrics"].values())
+    ahead, behind = board[0]["differences"], board[1]["differences"]
+    assert list(ahead) == [board[1]["variant"]]
+    (one,), (other,) = ahead.values(), behind.values()
+    assert (one["value"], one["low"], one["high"]) == (-other["value"], -other["high"], -other["low"])
+    assert json.dumps(result.scores("a").as_json(), allow_nan=False)
+
+
+def test_no_draws_an_unknown_metric_and_unfit_shapes_are_refused() -> None:
+    y = np.zeros((3, 1))
+
+    def run(predictions: dict[str, list[list[Array]]], metric: str = "mae", draws: int = 5) -> Comparison:
+        return compare("regression", [y], predictions, [metric], draws=draws)
+
+    with pytest.raises(ConfigError, match="draws = 0"):
+        run({"a": [[y]]}, draws=0)
+    with pytest.raises(ConfigError, match="did you mean 'mae'"):
+        run({"a": [[y]]}, metric="mea")
+    with pytest.raises(ValueError, match="nothing to compare"):
+        run({})
+    for wrong in ([], [[]], [[y[:2]]], [[y], [y]]):
+        with pytest.raises(ValueError, match="a: predictions of"):
+            run({"a": wrong})
+    with pytest.raises(ValueError, match="clusters of"):
+        compare("regression", [y], {"a": [[y]]}, ["mae"], clusters=[np.zeros(2)])

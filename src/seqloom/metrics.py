@@ -124,9 +124,7 @@ def score_draws(
     for p in predictions:
         _check(metrics, task, y, p)
     columns = [Column(np.asarray(y[:, c], np.float64)) for c in range(y.shape[1])]
-    prepared = [
-        [_prepare(metrics, task, c, column, p) for p in predictions] for c, column in enumerate(columns)
-    ]
+    prepared = [[_prepare(metrics, task, c, column, p) for p in predictions] for c, column in enumerate(columns)]
     for block in counts:
         values = np.empty((len(predictions), len(metrics), len(block), len(columns)))
         for c, column in enumerate(columns):
@@ -172,9 +170,7 @@ def _check(metrics: Sequence[Metric], task: Task, y: Floats, p: Floats) -> None:
         )
 
 
-def _prepare(
-    metrics: Sequence[Metric], task: Task, c: int, column: Column, p: Floats
-) -> tuple[Predicted, list[Value]]:
+def _prepare(metrics: Sequence[Metric], task: Task, c: int, column: Column, p: Floats) -> tuple[Predicted, list[Value]]:
     values = np.asarray(p if task == "multiclass" else p[:, c], np.float64)
     predicted = Predicted(column, values)
     functions = []
@@ -248,9 +244,7 @@ def _auroc(predicted: Predicted) -> Value:
         n_positive = positives.sum(axis=1)
         # Among positives, those below and above cancel over the sum: what is left is Mann-Whitney U.
         lead = np.subtract(below + through, sample.n_rows[:, None])
-        return 0.5 + ratio(
-            np.einsum("rn,rn->r", positives, lead), 2 * n_positive * (sample.n_rows - n_positive)
-        )
+        return 0.5 + ratio(np.einsum("rn,rn->r", positives, lead), 2 * n_positive * (sample.n_rows - n_positive))
 
     return value
 

@@ -222,9 +222,7 @@ def _over_folds(
     if not counted:
         return math.nan, np.full(n_draws, np.nan)
     value = float(np.mean([scores[f][0][m] for f in counted]))
-    if all(
-        folds[f].n_units < 2 for f in counted
-    ):  # drawing one of one: an interval of no width would be a lie
+    if all(folds[f].n_units < 2 for f in counted):  # drawing one of one: an interval of no width would be a lie
         return value, np.full(n_draws, np.nan)
     return value, np.mean([scores[f][1][m] for f in counted], axis=0)
 
@@ -255,15 +253,11 @@ def _resampled(folds: Sequence[ScoredFold], draws: int, *, grouped: bool) -> str
     return text
 
 
-def _notes(
-    folds: Sequence[ScoredFold], metrics: tuple[str, ...], variants: Sequence[VariantScores]
-) -> tuple[str, ...]:
+def _notes(folds: Sequence[ScoredFold], metrics: tuple[str, ...], variants: Sequence[VariantScores]) -> tuple[str, ...]:
     notes = []
     lone = [f for f, fold in enumerate(folds) if fold.lone_cluster]
     if lone:
-        notes.append(
-            f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow"
-        )
+        notes.append(f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow")
     n_units = sum(fold.n_units for fold in folds)
     if n_units < FEW_UNITS:
         notes.append(f"only {n_units} rows or groups to draw from: intervals are too narrow")
@@ -307,6 +301,4 @@ def _check(
     for name, folds in predictions.items():
         got = [[len(p) for p in seeds] for seeds in folds]
         if len(got) != len(sizes) or any(set(own) != {n} for own, n in zip(got, sizes, strict=True)):
-            raise ValueError(
-                f"{name}: predictions of {got} rows (per fold and seed) for folds of {sizes} rows"
-            )
+            raise ValueError(f"{name}: predictions of {got} rows (per fold and seed) for folds of {sizes} rows")

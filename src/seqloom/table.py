@@ -156,6 +156,12 @@ def read_table(
     `targets`: the user's target columns. With `for_prediction` targets may be absent. Raises DataError when the table cannot
     be read as one, when a column that is needed is not there or not known, and when the filter keeps no row; trouble with
     single rows is never raised but found: see `seqloom.findings.raise_errors`.
+
+    >>> table = read_table(pa.table({"sequence": ["MKVLAA", "acdefg*"], "y": [1.5, 2.0]}))
+    >>> table.sequences().to_pylist(), table.roles.targets
+    (['MKVLAA', 'ACDEFG'], ('y',))
+    >>> [finding.code for finding in table.findings]
+    ['lower-case', 'trailing-stop']
     """
     section = section or DataSection()
     columns, origin, findings = _read(source, section)
@@ -210,7 +216,6 @@ def _read(source: str | Path | ArrowStream, section: DataSection) -> tuple[Colum
         columns = Columns(contents.name, records.columns, is_fasta=True, convention=records.convention)
         return columns, _source(contents, kind), findings + records.findings
     cells = read_delimited(contents, section.skip, section.columns)
-    kind = "tsv" if cells.delimiter == "\t" else "csv"
     return Columns(contents.name, cells.columns), _source(contents, kind), findings + cells.findings
 
 

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqloom.errors import ConfigError, DataError
+from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.table import Table
-
-Task = Literal["regression", "binary", "multiclass", "multilabel"]
 
 MOST_CODED_CLASSES = 30
 """Whole-number targets with more distinct values than this are taken as measurements, not as class codes."""

@@ -61,9 +61,7 @@ def _rivalry(comparison: Comparison, best: str, rival: str) -> str:
     return f"no detectable difference between {best} and {rival} ({value} {metric}, {interval})"
 
 
-def _with_baseline(
-    comparison: Comparison, models: Sequence[str], baseline: str, clauses: list[str]
-) -> list[str]:
+def _with_baseline(comparison: Comparison, models: Sequence[str], baseline: str, clauses: list[str]) -> list[str]:
     """The clauses with what is to be said of the best baseline: first if no model beats it, else last."""
     metric = comparison.primary
     value, interval = _numbers(_advantage(comparison, models[0], baseline))

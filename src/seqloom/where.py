@@ -64,7 +64,10 @@ class _Filter:
 
     def mask(self) -> pa.Array:
         """bool (N,), null where a compared value is missing."""
-        return self.truth(self.tree)
+        try:
+            return self.truth(self.tree)
+        except RecursionError:
+            raise self.refusal("it is nested too deeply") from None
 
     def held(self) -> str:
         """What the columns of the filter hold, for the message that nothing was kept."""

@@ -18,7 +18,8 @@ import pyarrow as pa
 from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
 from seqloom.errors import ConfigError, DataError
 from seqloom.registry import register
-from seqloom.table import Table, resolve_path
+from seqloom.read.source import locate
+from seqloom.table import Table
 
 ID_NAMES = ("id", "original_id", "name", "key", "sequence_id", "seq_id", "sequence")
 
@@ -71,7 +72,7 @@ class FittedVectors(FittedEncoder):
         """Vectors as in the file, then covariates, float32 (N, D)."""
         keys = _keys(table)
         wanted = {key for row in keys for key in row}
-        found = dict(_stored(resolve_path(self.recipe.path), wanted))
+        found = dict(_stored(locate(self.recipe.path), wanted))
         rows = [next((found[key] for key in row if key in found), None) for row in keys]
         missing = [index for index, vector in enumerate(rows) if vector is None]
         if missing:

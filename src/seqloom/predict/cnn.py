@@ -30,7 +30,7 @@ class CNN(Net):
     layers: Annotated[int, Field(ge=1)] = 2
     """Convolutions."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of units left out in each training step."""
+    """Share of pooled units left out in each training step."""
 
     def module(self, dims: Dims) -> nn.Module:
         """(B, L) ids to (B, T)."""
@@ -48,7 +48,6 @@ class ConvNet(nn.Module):
             nn.Conv1d(width, width, recipe.kernel, padding="same") for _ in range(recipe.layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(recipe.layers))
-        self.dropout = nn.Dropout(recipe.dropout)
         self.head = nn.Sequential(
             nn.Linear(2 * width + dims.n_covariates, width),
             nn.GELU(),
@@ -62,6 +61,6 @@ class ConvNet(nn.Module):
         x = self.embedding(ids)  # (B, L, D)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             update = convolution((x * kept).transpose(1, 2)).transpose(1, 2)
-            x = x + self.dropout(nn.functional.gelu(norm(update)))
+            x = x + nn.functional.gelu(norm(update))
         pooled = torch.cat([masked_max(x, mask), masked_mean(x, mask), covariates], dim=1)
         return self.head(pooled)  # type: ignore[no-any-return]

@@ -70,7 +70,8 @@ class FittedBoosters(Fitted):
     def predict(self, inputs: Inputs) -> np.ndarray:
         """Values or probabilities, (N, T)."""
         columns = [np.asarray(booster.predict(features_of(inputs))) for booster in self.boosters]
-        return np.concatenate([column.reshape(len(inputs), -1) for column in columns], axis=1)
+        width = self.dims.n_outputs // len(columns)
+        return np.concatenate([column.reshape(len(inputs), width) for column in columns], axis=1)
 
     def state(self) -> State:
         """LightGBM's own text format, as bytes, by target column."""

@@ -26,7 +26,7 @@ from seqloom.train.loop import Epoch, Step, open_fabric, optimise, resolved_devi
 
 PREDICT_SYMBOLS = 2**17
 """Symbols (or feature rows times 64) per batch when predicting: a few tens of megabytes of activations."""
-MONITOR_ROWS = 2000
+MONITOR_ROWS = 1000
 """Rows scored after each epoch for the curves; more would cost more than the training of a small table."""
 
 

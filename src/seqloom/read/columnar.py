@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from seqloom.errors import DataError
 from seqloom.read.source import Contents, Source
+from seqloom.tokens import ragged_bytes
 
 PARQUET = b"PAR1"
 ARROW_FILE = b"ARROW1"
@@ -56,14 +57,11 @@ def read_columnar(contents: Contents) -> pa.Table:
 
 
 def read_frame(frame: ArrowStream) -> tuple[pa.Table, Source]:
-    """The columns of a DataFrame, and its source: what it is, and the SHA-256 of its columns as one Arrow stream."""
+    """The columns of a DataFrame, and its source: what it is, and the SHA-256 of what its columns hold."""
     name = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
     table = pa.table(frame)
     table = plain(table.drop_columns([each for each in table.column_names if each.startswith(PANDAS_INDEX)]), name)
-    sink = _HashSink()
-    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return table, Source("", name, sink.digest.hexdigest(), "dataframe")
+    return table, Source("", name, _content_hash(table), "dataframe")
 
 
 def plain(table: pa.Table, name: str) -> pa.Table:
@@ -106,20 +104,19 @@ def _is_huge(column: pa.ChunkedArray) -> bool:
     return largest is not None and largest > np.iinfo(np.int64).max
 
 
-class _HashSink:
-    """A file that keeps only the hash of what is written to it."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.digest = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def close(self) -> None:
-        """Nothing to close."""
+def _content_hash(table: pa.Table) -> str:
+    """SHA-256 of names, types and values; chunks, and the bytes that lie under missing values, make no difference."""
+    digest = hashlib.sha256()
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        digest.update(f"{name}\0{column.type}\0{len(column)}\0".encode())
+        digest.update(pc.is_null(column).to_numpy().tobytes())
+        if pa.types.is_large_string(column.type):
+            text, offsets = ragged_bytes(column)
+            digest.update(offsets.tobytes())
+            digest.update(np.ascontiguousarray(text))
+        elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+            nothing = False if pa.types.is_boolean(column.type) else 0
+            digest.update(column.fill_null(nothing).to_numpy().tobytes())
+        else:
+            digest.update(repr(column.to_pylist()).encode())
+    return digest.hexdigest()

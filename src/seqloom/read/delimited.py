@@ -30,7 +30,6 @@ class Cells(NamedTuple):
 
     columns: pa.Table
     """Every column large_string."""
-    delimiter: str
     findings: list[Finding]
 
 
@@ -59,7 +58,7 @@ def read_delimited(contents: Contents, skip: int = 0, columns: Sequence[str] = (
     if n_blank := _blank_lines(rows, table.num_rows):
         message = f"{contents.name}: {n_blank} blank lines between rows were passed over"
         findings.append(Finding("blank-lines", "info", message, n_blank))
-    return Cells(table, delimiter, findings)
+    return Cells(table, findings)
 
 
 def _after_lines(contents: Contents, skip: int) -> tuple[pa.Buffer, int]:

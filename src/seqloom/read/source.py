@@ -43,8 +43,9 @@ class Source:
     name: str
     """What messages call it."""
     sha256: str
-    """Of the file's bytes as they lie on disk, or of a DataFrame's Arrow stream."""
+    """Of the file's bytes as they lie on disk, or of what a DataFrame's columns hold."""
     format: str
+    """delimited, fasta, parquet, arrow or dataframe."""
     compression: str | None = None
 
     def as_json(self) -> dict[str, Any]:

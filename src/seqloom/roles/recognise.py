@@ -27,7 +27,7 @@ N_SAMPLED = 20_000
 FEW_SYMBOLS = 200
 """A, C, G and T alone are proof of DNA only when there are more symbols than this: they are 22 % of protein residues, and
 .22 ** 30 is 1e-20, but designed peptides are not average ones."""
-MOSTLY = 0.95
+MOSTLY, MANY = 0.95, 0.6
 LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", np.uint8)
 
 
@@ -39,8 +39,12 @@ class Verdict(NamedTuple):
     doubt: str = ""
 
 
-def recognise(name: str, column: pa.Array | pa.ChunkedArray) -> Verdict | None:
-    """The alphabet of a text column (N,), or None if it is no column of sequences."""
+def recognise(name: str, column: pa.Array | pa.ChunkedArray, *, is_sequence: bool = False) -> Verdict | None:
+    """The alphabet of a text column (N,), or None if it is no column of sequences.
+
+    `is_sequence`: the name says it is one, so that mixed case and some wrong symbols (a matter of rows, reported as such) do
+    not hide it.
+    """
     text, _ = ragged_bytes(sample(column, N_SAMPLED))
     counts = byte_counts(text)
     counts[np.frombuffer(b" \t\r\n", np.uint8)] = 0
@@ -48,7 +52,7 @@ def recognise(name: str, column: pa.Array | pa.ChunkedArray) -> Verdict | None:
     if not total:
         return None
     hinted = next((alphabet for pattern, alphabet in HINTS if pattern.search(name.lower())), None)
-    found = _by_symbols(counts)
+    found = _by_symbols(counts) or (_by_most_symbols(counts) if is_sequence else None)
     nucleic = (DNA, RNA)
     if hinted is not None and share_in(counts, hinted) >= MOSTLY and not (hinted in nucleic and found in nucleic):
         return Verdict(hinted, f"the column is called {name!r}", _doubt(counts, total, hinted, name))
@@ -97,6 +101,13 @@ def _by_symbols(counts: np.ndarray) -> Alphabet | None:
             return PROTEIN
     bonds = float(share[np.frombuffer(b"()=#[]@", np.uint8)].sum())
     return SMILES if bonds > 0.02 and share_in(counts, SMILES) >= 0.999 else None
+
+
+def _by_most_symbols(counts: np.ndarray) -> Alphabet | None:
+    share = counts / counts.sum()
+    if share[np.frombuffer(b"()=#[]@", np.uint8)].sum() > 0.02:
+        return SMILES if share_in(counts, SMILES) >= MANY else None
+    return PROTEIN if share_in(counts, PROTEIN) >= MANY else None
 
 
 def _doubt(counts: np.ndarray, total: int, alphabet: Alphabet, name: str) -> str:

@@ -44,7 +44,7 @@ def _alphabet(draft: Draft, name: str, wanted: str) -> Alphabet:
             )
         draft.reasons[name] = f"{draft.reasons[name]}; {wanted}: named in the settings"
         return ALPHABETS[wanted]
-    verdict = recognise(name, columns.typed[name]) if columns.is_text(name) else None
+    verdict = recognise(name, columns.typed[name], is_sequence=True) if columns.is_text(name) else None
     if verdict is None and columns.is_fasta:
         verdict = Verdict(PROTEIN, "the usual alphabet of FASTA files, as its symbols fit none")
     if verdict is None:
@@ -95,12 +95,8 @@ def _sequence_by_content(draft: Draft) -> str:
 
 
 def _holds_sequences(columns: Columns, name: str) -> bool:
-    """A column with the right name: most of its values are written in one alphabet."""
-    if not columns.is_text(name):
-        return False
-    head = columns.head(name)
-    verdict = recognise(name, head)
-    return verdict is not None and _share_of_rows(head, verdict.alphabet) >= 0.5
+    """A column with the right name, whose values are written in some alphabet, by and large."""
+    return columns.is_text(name) and recognise(name, columns.head(name), is_sequence=True) is not None
 
 
 def _looks_like_sequences(columns: Columns, name: str) -> bool:

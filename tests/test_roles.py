@@ -12,7 +12,7 @@ TOX21 = ("NR-AR", "NR-AR-LBD", "NR-AhR", "NR-Aromatase", "NR-ER", "NR-ER-LBD", "
          "SR-HSE", "SR-MMP", "SR-p53")  # fmt: skip
 
 # file: rows, sequence, alphabet, targets, and any other role
-FILES = {
+FILES: dict[str, tuple[int, str, str, tuple[str, ...], dict[str, object]]] = {
     "arg/argnet_arg100p.fasta": (5490, "sequence", "protein", (), {"id": "id"}),
     "arg/coala70_fold1.csv": (11091, "Sequence", "protein", ("antibiotic",), {"set": "set"}),
     "arg/ncbi_amr_proteins.faa": (9704, "sequence", "protein", (), {"id": "id"}),
@@ -93,7 +93,7 @@ def test_roles_of_real_files_are_found(name: str, data: Path) -> None:
     assert table.alphabets[sequence].name == alphabet
     assert roles.targets == targets
     assert roles.covariates == ()
-    expected = {
+    expected: dict[str, object] = {
         "id": None,
         "set": None,
         "validation": None,
@@ -108,7 +108,7 @@ def test_roles_of_real_files_are_found(name: str, data: Path) -> None:
 
 @pytest.mark.parametrize("name", WITHOUT_SEQUENCE)
 def test_a_table_without_sequences_is_refused(name: str, data: Path) -> None:
-    with pytest.raises(DataError, match="no column of sequences was found among .*--sequence COLUMN"):
+    with pytest.raises(DataError, match=r"no column of sequences was found among .*--sequence COLUMN"):
         read_table(data / name)
 
 
@@ -262,5 +262,7 @@ def test_a_column_cannot_be_target_and_input() -> None:
 
 
 def test_a_named_sequence_column_without_sequences_is_refused() -> None:
-    with pytest.raises(DataError, match="column 'y' is to be a sequence, and its values .* are written in no alphabet"):
+    with pytest.raises(
+        DataError, match=r"column 'y' is to be a sequence, and its values .* are written in no alphabet"
+    ):
         read({"sequence": SEQUENCES, "y": NUMBERS}, DataSection(sequence=("y",)))

@@ -31,8 +31,11 @@ class Composition(FeatureEncoder):
 class Kmer(FeatureEncoder):
     """Counts of words of 1 to k symbols, as log(1 + count), and the logarithm of the length.
 
-    The words kept are those that occur in the most training rows.
+    The words kept are those that occur in the most training rows. Counts are not standardised: that would give rare words,
+    which are mostly noise, the weight of common ones (nearest neighbours on `amp_iamp2l`: AUROC 0.60 with, 0.91 without).
     """
+
+    scales = False
 
     k: int = 2
     """Longest word. Two suits proteins; four suits SMILES and nucleic acids."""

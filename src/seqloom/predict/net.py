@@ -48,7 +48,8 @@ class Net(Predictor):
         wrapped, wrapped_optimizer = fabric.setup(module, optimizer)
         step = Supervised(wrapped, wrapped_optimizer, train, valid if len(valid) else train, job, fabric)
         folder = job.folder / "checkpoint" if job.folder else None
-        curve = optimise(step, job.settings, job.seed, fabric, folder, job.progress)
+        epochs = job.settings.epochs_for(len(train))
+        curve = optimise(step, job.settings, epochs, job.seed, fabric, folder, job.progress)
         if job.folder is not None:
             pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
         job.log(_summary(self.kind, curve))

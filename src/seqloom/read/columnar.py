@@ -113,7 +113,7 @@ def _content_hash(table: pa.Table) -> str:
         if pa.types.is_large_string(column.type):
             text, offsets = ragged_bytes(column)
             digest.update(offsets.tobytes())
-            digest.update(np.ascontiguousarray(text))
+            digest.update(text.tobytes())
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
             nothing = False if pa.types.is_boolean(column.type) else 0
             digest.update(column.fill_null(nothing).to_numpy().tobytes())

@@ -90,12 +90,13 @@ def resolved_device(device: str) -> str:
 def optimise(
     step: Step,
     settings: TrainSection,
+    epochs: int,
     seed: int,
     fabric: Fabric,
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Epoch]:
-    """Repeat the step's epochs until the valid loss stops falling; the best epoch's weights are left in its modules.
+    """Repeat the step for `epochs` epochs, or until the valid loss stops falling; the best epoch's weights are left in its modules.
 
     With a folder, the state is kept there and a call after an interruption goes on from it.
     """
@@ -103,10 +104,10 @@ def optimise(
     if folder is not None:
         state = _resumed(step, folder) or state
     last_saved = time.monotonic()
-    while state.epoch < settings.epochs and state.stale < settings.patience:
-        _one_epoch(step, settings, seed, fabric, state)
+    while state.epoch < epochs and state.stale < settings.patience:
+        _one_epoch(step, learning_rate(settings, state.epoch, epochs), seed, fabric, state)
         if progress is not None:
-            progress(state.epoch, settings.epochs)
+            progress(state.epoch, epochs)
         if folder is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
             _save(step, state, folder)
             last_saved = time.monotonic()
@@ -128,9 +129,8 @@ class _Progress:
         return _Progress(0, 0, math.inf, _weights(step), [])
 
 
-def _one_epoch(step: Step, settings: TrainSection, seed: int, fabric: Fabric, state: _Progress) -> None:
+def _one_epoch(step: Step, rate: float, seed: int, fabric: Fabric, state: _Progress) -> None:
     torch.manual_seed((seed * 1_000_003 + state.epoch) % 2**63)
-    rate = learning_rate(settings, state.epoch)
     for optimizer in step.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -151,11 +151,11 @@ def _one_epoch(step: Step, settings: TrainSection, seed: int, fabric: Fabric, st
         state.stale += 1
 
 
-def learning_rate(settings: TrainSection, epoch: int) -> float:
-    """The rate of an epoch (0-based)."""
-    if settings.schedule == "constant" or settings.epochs == 1:
+def learning_rate(settings: TrainSection, epoch: int, epochs: int) -> float:
+    """The rate of an epoch (0-based) of `epochs`."""
+    if settings.schedule == "constant" or epochs == 1:
         return settings.lr
-    share = 0.5 * (1 + math.cos(math.pi * epoch / (settings.epochs - 1)))
+    share = 0.5 * (1 + math.cos(math.pi * epoch / (epochs - 1)))
     return settings.lr * (LAST_RATE + (1 - LAST_RATE) * share)
 
 

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
     "errors findings files registry alphabet tokens store metrics stats resample bootstrap verdict",
-    "read conventions recognise canonical roles table check joined calibrate",
+    "read canonical where roles table check joined calibrate",
     "target mutation split encode summary rule simulate domain shift",
     "nn train predict generate",
     "config environment run experiment evaluation prediction inspection compare"

@@ -28,7 +28,8 @@ from seqloom.target import Target, TargetSection
 from seqloom.train.settings import TrainSection
 
 Settings = dict[str, Any]
-Sections = dict[str, Settings]
+Sections = dict[str, Any]
+"""Settings by section, and under `variant` a list of them."""
 
 SECTIONS = ("data", "target", "split", "encoder", "predictor", "train", "report")
 SPREADS = ("variant", "vary", "grid")
@@ -147,9 +148,8 @@ def drafts(sections: Sections, predictors: Sequence[str]) -> list[Draft]:
     """
     _refuse_unknown_sections(sections)
     shared = {name: dict(sections.get(name, {})) for name in SECTIONS}
-    bases = [
-        _draft_of_table(number, table, shared) for number, table in enumerate(sections.get("variant", []), start=1)
-    ]
+    written: Sequence[Settings] = list(sections.get("variant", []))
+    bases = [_draft_of_table(number, table, shared) for number, table in enumerate(written, start=1)]
     spread = list(_spread(sections))
     if not bases:
         named = "kind" in shared["predictor"]

@@ -26,7 +26,7 @@ from seqloom.target import Target
 COLUMN = "sequence"
 
 
-class SequenceEstimator(BaseEstimator):
+class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
     """What both estimators share. X is N strings: a list, an array (N,) or (N, 1), or a column of a DataFrame.
 
     Parameters: `predictor`, a kind; `encoder`, a kind, or None for the usual one; `alphabet`, or "" to detect it; `settings`,

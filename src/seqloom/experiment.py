@@ -24,7 +24,6 @@ from seqloom.config import (
     refuse_unused,
     resolve,
     strata_of,
-    validated,
 )  # fmt: skip
 from seqloom.encode.base import FittedEncoder
 from seqloom.encode.tokens import FittedTokens
@@ -35,6 +34,7 @@ from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding, raise_errors
 from seqloom.joined import read_tables
 from seqloom.predict.base import Dims, Examples, Job
+from seqloom.registry import validated
 from seqloom.run import Member, Run, claim_folder, prediction_columns
 from seqloom.split.base import TEST, TRAIN, VALID, Audit, Partition, make_partition
 from seqloom.summary import data_facts

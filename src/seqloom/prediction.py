@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from seqloom.alphabet import UNKNOWN
-from seqloom.config import ReportSection, Sections, validated
+from seqloom.config import ReportSection, Sections
 from seqloom.errors import DataError
 from seqloom.files import write_parquet, write_whole
-from seqloom.findings import Finding
+from seqloom.findings import Finding, finding
+from seqloom.registry import validated
 from seqloom.run import Model
 from seqloom.table import DataSection, Table
 from seqloom.tokens import ragged_bytes
@@ -84,7 +85,10 @@ def unreadable(table: Table) -> list[str | None]:
 
 
 def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dict[str, Any]:
-    """Metrics with intervals of a run on a table with targets; rows without a target do not count."""
+    """Metrics with intervals of a run on a table with targets; rows without a target do not count.
+
+    Rows whose inputs the run was trained on are counted and said, and the metrics of the others are given beside.
+    """
     from seqloom.evaluation import evaluate_single
     from seqloom.findings import raise_errors
 
@@ -99,11 +103,22 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
         raise DataError(
             f"{table.source.name}: no row has a value in {', '.join(target.columns)}; name the target with --target COLUMN"
         )
-    prediction = model.predict(table.take(known))
+    known_table = table.take(known)
+    prediction = model.predict(known_table)
+    seen = model.has_seen(known_table)
+    findings = _worth_saying(table)
     report = validated(
         ReportSection, {**model.run.variant.report.model_dump(), **sections.get("report", {})}, "[report]"
     )
     metrics = evaluate_single(target, scores[known], prediction.mean, report)
+    if seen.any():
+        message = f"{int(seen.sum()):,} of {len(known):,} rows have inputs that this run was trained on; their scores flatter it"
+        findings.append(finding("seen-in-training", "warning", message, known_table.row_numbers[seen]))
+        if not seen.all():
+            metrics["unseen"] = {
+                "rows": int((~seen).sum()),
+                "metrics": evaluate_single(target, scores[known][~seen], prediction.mean[~seen], report)["metrics"],
+            }
     return {
         "command": "evaluate",
         "path": model.folder.as_posix(),
@@ -112,7 +127,7 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
         "unused": table.n_rows - len(known),
         "members": len(model.members),
         **metrics,
-        "findings": [each.as_json() for each in _worth_saying(table)],
+        "findings": [each.as_json() for each in findings],
     }
 
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from seqloom.config import Sections, Variant, difference
 from seqloom.encode.base import FittedEncoder
-from seqloom.errors import RunError
+from seqloom.errors import DataError, RunError
 from seqloom.files import read_arrays, read_json, write_arrays, write_json, write_text, write_toml, write_whole
 from seqloom.predict.base import Dims, Fitted
+from seqloom.split.base import input_hashes
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target
 
@@ -127,8 +129,22 @@ class Model:
         return self._target(self.members[0].fold)
 
     def read(self, source: Any, section: DataSection | None = None, targets: tuple[str, ...] = ()) -> Table:
-        """A table to predict or (with `targets`) to evaluate, with the roles and alphabets the run was trained with."""
-        return read_table(source, self._section(source, section or DataSection()), targets, for_prediction=not targets)
+        """A table to predict or (with `targets`) to evaluate, with the roles and alphabets the run was trained with.
+
+        Sequence columns of other names are found as in training, if there are as many of them.
+        """
+        given = section or DataSection()
+        names = given.sequence or tuple(self.data["roles"]["sequences"])
+        try:
+            return read_table(source, self._section(given, names), targets, for_prediction=not targets)
+        except DataError:
+            if given.sequence:
+                raise
+            found = read_table(source, given, for_prediction=True)
+            if all(name in found.data.column_names for name in names):
+                raise
+            section = self._section(given, found.roles.sequences)
+            return read_table(source, section, targets, for_prediction=not targets)
 
     def predict(self, table: Table) -> Prediction:
         """Predictions of every row, averaged over the members."""
@@ -142,6 +158,14 @@ class Model:
         stacked = np.stack(parts)  # (S, N, T)
         spread = stacked.std(0, ddof=1) if len(parts) > 1 else None
         return Prediction(self.target, stacked.mean(0), spread)
+
+    def has_seen(self, table: Table) -> np.ndarray:
+        """Which rows have inputs that some member was trained on, bool (N,)."""
+        import pyarrow.parquet as pq
+
+        partition = pq.read_table(self.folder / "partition.parquet", columns=["role", "inputs"])
+        used = pc.is_in(partition["role"], pa.array(["train", "valid"]))
+        return np.isin(input_hashes(table), partition["inputs"].filter(used).to_numpy())
 
     def _target(self, fold: int) -> Target:
         return Target.from_json(self._folds[fold]["target"])
@@ -159,26 +183,16 @@ class Model:
             self._fitted[member] = self.run.variant.predictor.restore(state, dims)
         return self._fitted[member]
 
-    def _section(self, source: Any, given: DataSection) -> DataSection:
-        roles = self.data["roles"]
-        names = tuple(roles["sequences"])
-        columns = given.sequence
-        if not columns:
-            found = read_table(source, given, for_prediction=True)
-            present = all(name in found.data.column_names for name in names)
-            columns = names if present else found.roles.sequences
+    def _section(self, given: DataSection, columns: tuple[str, ...]) -> DataSection:
+        names = tuple(self.data["roles"]["sequences"])
         if len(columns) != len(names):
             raise RunError(
                 f"the run reads {len(names)} sequence column(s), {', '.join(names)}; the table seems to have {len(columns)} "
                 f"({', '.join(columns)}); name them in that order with --sequence COLUMN,COLUMN"
             )
         alphabets = {column: self.data["alphabets"][name] for column, name in zip(columns, names, strict=True)}
-        changes: dict[str, Any] = {
-            "sequence": tuple(columns),
-            "alphabet": alphabets,
-            "covariates": tuple(roles["covariates"]),
-        }
-        return given.model_copy(update=changes)
+        covariates = tuple(self.data["roles"]["covariates"])
+        return given.model_copy(update={"sequence": columns, "alphabet": alphabets, "covariates": covariates})
 
 
 def load_variant(folder: Path, encoder: Mapping[str, Any] | None = None) -> Variant:

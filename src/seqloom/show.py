@@ -151,6 +151,9 @@ def evaluated(facts: Mapping[str, Any]) -> str:
     """Scores as text."""
     lines = [f"{facts['rows']:,} rows, {facts['members']} member(s), {facts['resampled']}"]
     lines += [f"  {name}: {interval(score)}" for name, score in facts["metrics"].items()]
+    if "unseen" in facts:
+        lines.append(f"{facts['unseen']['rows']:,} of them not seen in training")
+        lines += [f"  {name}: {interval(score)}" for name, score in facts["unseen"]["metrics"].items()]
     return "\n".join([*lines, *findings_text(facts["findings"])])
 
 

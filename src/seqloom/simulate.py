@@ -64,9 +64,7 @@ class Simulation(Recipe):
         if self.effect == "hard" and self.noise > 0.5:
             raise ConfigError(f"noise = {self.noise}: with effect = 'hard' it is a share of labels, 0 to 0.5")
         if self.effect == "hard" and "effect_size" in self.model_fields_set:
-            raise ConfigError(
-                "effect_size means nothing with effect = 'hard'; type effect = 'soft', or drop it"
-            )
+            raise ConfigError("effect_size means nothing with effect = 'hard'; type effect = 'soft', or drop it")
         return self
 
     def table(self) -> pa.Table:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from seqloom.table import DataSection, Table, read_source
 from seqloom.target import Target, class_names
+from seqloom.tokens import ragged_bytes
 
 HISTOGRAM_BINS = 30
 
@@ -16,16 +17,21 @@ HISTOGRAM_BINS = 30
 def data_facts(table: Table, target: Target | None, section: DataSection) -> dict[str, Any]:
     """`data.json`: source, rows, roles, alphabets, lengths, target, findings."""
     return {
-        "source": vars(table.source).copy(),
-        "test_source": vars(read_source(section.test)).copy() if section.test else None,
+        "source": table.source.as_json(),
+        "test_source": read_source(section.test).as_json() if section.test else None,
         "where": section.where,
         "rows": table.n_rows,
         "roles": roles_json(table),
         "alphabets": {column: alphabet.name for column, alphabet in table.alphabets.items()},
-        "lengths": {column: _lengths(table.tokens(column).lengths) for column in table.roles.sequences},
+        "lengths": {column: _lengths(sequence_lengths(table, column)) for column in table.roles.sequences},
         "target": target_facts(table, target) if target is not None else None,
         "findings": [each.as_json() for each in table.findings],
     }
+
+
+def sequence_lengths(table: Table, column: str) -> np.ndarray:
+    """Symbols of each sequence, int64 (N,), whether or not the alphabet knows them all."""
+    return np.diff(ragged_bytes(table.sequences(column))[1])
 
 
 def roles_json(table: Table) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
 from seqloom.errors import ConfigError, DataError
-from seqloom.registry import register
 from seqloom.read.source import locate
+from seqloom.registry import register
 from seqloom.table import Table
 
 ID_NAMES = ("id", "original_id", "name", "key", "sequence_id", "seq_id", "sequence")

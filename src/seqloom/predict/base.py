@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from seqloom.encode.base import Inputs, State
+from seqloom.metrics import Task
 from seqloom.registry import Recipe
-from seqloom.target import Target, Task
+from seqloom.target import Target
 from seqloom.train.settings import TrainSection
 
 

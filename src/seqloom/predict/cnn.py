@@ -63,4 +63,4 @@ class ConvNet(nn.Module):
             update = convolution((x * kept).transpose(1, 2)).transpose(1, 2)
             x = x + nn.functional.gelu(norm(update))
         pooled = torch.cat([masked_max(x, mask), masked_mean(x, mask), covariates], dim=1)
-        return self.head(pooled)  # type: ignore[no-any-return]
+        return self.head(pooled)

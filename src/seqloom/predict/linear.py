@@ -44,7 +44,7 @@ class Linear(Predictor):
             share = np.clip(prior(train.y, Dims("binary", 1, 1)), 1e-4, 1 - 1e-4)
             return np.zeros((1, job.dims.n_features)), np.log(share / (1 - share))
         dims = Dims(task, 1, job.dims.n_outputs if task == "multiclass" else 1)
-    
+
         penalties = RIDGE_PENALTIES if task == "regression" else LOGISTIC_PENALTIES
         if self.penalty or not len(valid):
             return _fit(together(train, valid), [self.penalty or 1.0], dims)[0]

@@ -9,12 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from seqloom.errors import ConfigError, DataError, LeakError
+from seqloom.errors import DataError, LeakError
 from seqloom.findings import Finding, finding
 from seqloom.registry import Recipe
 from seqloom.table import Table
@@ -62,7 +63,7 @@ class Partition:
         )
 
     def as_table(self, table: Table) -> pa.Table:
-        """`partition.parquet`: row, id, fold, role, reason."""
+        """`partition.parquet`: row, id, fold, role, reason, and a hash of the row's inputs (see `input_hashes`)."""
         folds, n_rows = self.roles.shape
         names = pa.array([*ROLE_NAMES])
         why = pa.array([*self.reasons, ""])
@@ -73,6 +74,7 @@ class Partition:
                 "id": pa.concat_arrays([table.ids.cast(pa.large_string())] * folds),
                 "fold": np.repeat(np.arange(folds, dtype=np.int32), n_rows),
                 "role": names.take(pa.array(self.roles.ravel())),
+                "inputs": np.tile(input_hashes(table), folds),
                 "reason": why.take(pa.array(np.where(codes < 0, len(self.reasons), codes).ravel())),
             }
         )
@@ -139,6 +141,18 @@ def input_groups(table: Table) -> np.ndarray:
     encoded = table.input_keys().dictionary_encode()
     indices: np.ndarray = encoded.indices.to_numpy(zero_copy_only=False)
     return indices.astype(np.int64)
+
+
+def input_hashes(table: Table) -> np.ndarray:
+    """A 64-bit hash of what a model sees of each row (sequences and covariates), uint64 (N,).
+
+    Equal in any table of equal inputs, so that a run can tell later whether it has seen a row; context columns, which the
+    model does not see, play no part.
+    """
+    parts = [table.sequences(column).to_pylist() for column in table.roles.sequences]
+    parts += [table.numeric(name).tolist() for name in table.roles.covariates]
+    digests = b"".join(blake2b(repr(row).encode(), digest_size=8).digest() for row in zip(*parts, strict=True))
+    return np.frombuffer(digests, "<u8")
 
 
 def shuffled_units(units: np.ndarray, seed: int) -> np.ndarray:
@@ -269,8 +283,9 @@ def _audit(partition: Partition, splitter: Splitter, table: Table, keys: np.ndar
 def _shared_finding(shared: np.ndarray, fold: int, splitter: Splitter, table: Table) -> Finding:
     columns = [*table.roles.context, *table.roles.sequences, *table.roles.covariates]
     what = "pairs" if len(columns) == 2 else "inputs"
-    ids = table.ids
-    named = ", ".join(f"{ids[int(row)].as_py()}" for row in shared[:5])
+    few = table.take(shared[:3])
+    cells = [few.text(name).to_pylist() for name in columns]
+    named = "; ".join(" ".join(_shortened(str(cell)) for cell in row) for row in zip(*cells, strict=True))
     message = (
         f"{len(shared):,} shared {what} ({', '.join(columns)}): test rows of fold {fold} whose {what} also stand in training, "
         f"for instance {named}"
@@ -290,7 +305,5 @@ def _shared_finding(shared: np.ndarray, fold: int, splitter: Splitter, table: Ta
     )
 
 
-def check_share(name: str, share: float) -> None:
-    """ConfigError unless 0 < share < 1."""
-    if not 0 < share < 1:
-        raise ConfigError(f"[split] {name} = {share}: must lie between 0 and 1")
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:37]}..."

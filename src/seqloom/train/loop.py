@@ -69,7 +69,7 @@ def open_fabric(device: str) -> Fabric:
     from lightning_fabric import Fabric
 
     kind, _, index = resolved_device(device).partition(":")
-    precision = "bf16-mixed" if kind == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
+    precision: Any = "bf16-mixed" if kind == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
     devices: Any = [int(index)] if index else 1
     return Fabric(accelerator="gpu" if kind == "cuda" else kind, devices=devices, precision=precision)
 
@@ -96,7 +96,7 @@ def optimise(
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Epoch]:
-    """Repeat the step for `epochs` epochs, or until the valid loss stops falling; the best epoch's weights are left in its modules.
+    """The curves of at most `epochs` epochs, fewer if the valid loss stops falling; the modules keep the best epoch's weights.
 
     With a folder, the state is kept there and a call after an interruption goes on from it.
     """

@@ -1,0 +1,291 @@
+"""The figures of a report as small inline SVG, and the curves they show.
+
+Decides how a figure looks. Figures hold no text of the user's: names stand in the HTML around them. Colours are CSS
+variables of the page, so that figures follow its light and dark dress.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from seqloom.report.facts import Curves
+
+# The look of a figure. Colours are those of the template's light dress; each is replaced by its variable.
+COLOURS = {"c1": "#0072b2", "c2": "#c84e00", "c3": "#00805c", "c4": "#a64d84", "c5": "#9c6f00", "muted": "#6b7075"}
+INK, PAPER = "#1b1e22", "#fefefe"
+PIXEL = 1 / 72  # inches: SVG units of matplotlib are 1/72 inch, so figures measured in these are in CSS pixels
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
+}
+
+SEARCH_GRID = np.linspace(0.0, 1.0, 201)
+MOST_POINTS = 2_000
+"""Up to so many rows are drawn as points, more as hexagons."""
+HEXAGONS = 32  # across a panel
+SHADES = np.linspace(0.18, 1.0, 7)
+MARGIN = 0.04
+MOST_STRETCH = 0.5
+"""Predictions outside the range of the targets widen the axes by no more than this share of it, on either side."""
+
+
+@dataclass(frozen=True)
+class Pen:
+    """How a variant is drawn in every figure: a colour of the page, and dashes in units of the width."""
+
+    colour: str
+    dashes: tuple[float, ...] = ()
+    width: float = 1.8
+
+    @property
+    def dasharray(self) -> str:
+        """The dashes as SVG has them."""
+        return " ".join(f"{dash * self.width:g}" for dash in self.dashes)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a figure."""
+
+    x: np.ndarray
+    y: np.ndarray
+    pen: Pen
+    band: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The values that scatter plots of several variants show on both axes."""
+
+    low: float
+    high: float
+    log: bool
+
+    def place(self, values: np.ndarray) -> np.ndarray:
+        """Values as they are drawn: the decimal logarithm on log axes; beyond the window, at its edge."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn = np.log10(values) if self.log else values
+        return np.clip(drawn, self.low, self.high)
+
+    def outside(self, values: np.ndarray) -> int:
+        """How many values lie beyond the window."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn = np.log10(values) if self.log else values
+        return int((~((drawn >= self.low) & (drawn <= self.high))).sum())
+
+
+def window(target: np.ndarray, preds: Sequence[np.ndarray], *, log: bool) -> Window:
+    """Limits that hold all targets (N,) and, as far as they are not wild, the predictions (N,) of every variant."""
+    of = np.log10 if log else np.asarray
+    low, high = float(of(target).min()), float(of(target).max())
+    span = (high - low) or 1.0
+    ends = np.array([np.quantile(of(pred), [0.002, 0.998]) for pred in preds])
+    low = min(low, max(float(ends[:, 0].min()), low - MOST_STRETCH * span))
+    high = max(high, min(float(ends[:, 1].max()), high + MOST_STRETCH * span))
+    margin = MARGIN * ((high - low) or 1.0)
+    return Window(low - margin, high + margin, log)
+
+
+def predicted_against_true(
+    key: str, label: str, target: np.ndarray, pred: np.ndarray, frame: Window, threshold: float | None, *, dense: bool
+) -> tuple[str, int]:
+    """Points, or hexagons shaded by rows if `dense`; and the rows of the darkest hexagon (0 for points)."""
+    figure, axes = _figure(300, 285)
+    x, y = frame.place(target), frame.place(pred)
+    limits = (frame.low, frame.high)
+    axes.plot(limits, limits, color=COLOURS["muted"], linewidth=1, zorder=3)
+    if threshold is not None:
+        at = frame.place(np.array([threshold]))[0]
+        for draw in (axes.axvline, axes.axhline):
+            draw(at, color=COLOURS["muted"], linewidth=1, dashes=(1, 2), zorder=3)
+    most = 0
+    if dense:
+        most = _hexagons(axes, x, y, limits)
+    else:
+        axes.plot(x, y, "o", markersize=4, markeredgewidth=0, color=COLOURS["c1"], alpha=0.45 if len(x) > 200 else 0.65)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="measured", ylabel="predicted")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5, integer=frame.log))
+        if frame.log:
+            axis.set_major_formatter(FuncFormatter(_decade))
+    return _svg(figure, key, label), most
+
+
+def search_curves(key: str, label: str, lines: Sequence[Line], x_label: str, y_label: str, guide: float | None) -> str:
+    """ROC (guide None: the diagonal) or precision-recall curves (guide: the share of positives)."""
+    figure, axes = _figure(400, 370)
+    axes.plot([0, 1], [0, 1] if guide is None else [guide, guide], color=COLOURS["muted"], linewidth=1, dashes=(1, 2))
+    for line in reversed(lines):  # the best on top
+        _draw(axes, line)
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=x_label, ylabel=y_label)
+    return _svg(figure, key, label)
+
+
+def histogram(key: str, label: str, edges: np.ndarray, counts: np.ndarray, x_label: str) -> str:
+    """Bars of counts (K,) between edges (K + 1,)."""
+    figure, axes = _figure(400, 190)
+    axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLOURS["c1"], edgecolor=PAPER, linewidth=0.5)
+    axes.set(xlabel=x_label, ylabel="rows")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    return _svg(figure, key, label)
+
+
+def epochs(key: str, label: str, curves: Curves, tracks: Sequence[tuple[str, Pen]], y_label: str) -> str:
+    """Mean over the members that reached an epoch, and a band from the lowest to the highest of them."""
+    figure, axes = _figure(400, 240)
+    for name, pen in tracks:
+        track = curves.tracks[name]
+        known = ~np.isnan(track).all(axis=0)
+        if known.any():
+            values = track[:, known]
+            band = (np.nanmin(values, axis=0), np.nanmax(values, axis=0)) if len(values) > 1 else None
+            _draw(axes, Line(curves.epoch[known], np.nanmean(values, axis=0), pen, band))
+    axes.set(xlabel="epoch", ylabel=y_label)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    return _svg(figure, key, label)
+
+
+def mean_roc(members: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """False and true positive rates averaged over members of (y (N,) 0/1, score (N,)); None if none has both classes."""
+    curves = []
+    for y, score in members:
+        tp, fp = _hits(y, score)
+        if tp[-1] and fp[-1]:
+            x, up = fp / fp[-1], tp / tp[-1]
+            last = np.append(np.diff(x) > 0, True)  # at a vertical step the curve is at its top
+            curves.append(np.interp(SEARCH_GRID, x[last], up[last]))
+    if not curves:
+        return None
+    return np.append(0.0, SEARCH_GRID), np.append(0.0, np.mean(curves, axis=0))
+
+
+def mean_precision(members: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Recall and precision averaged over members, so that the area is the mean average precision; None as in `mean_roc`."""
+    curves = []
+    grid = SEARCH_GRID[1:]
+    for y, score in members:
+        tp, fp = (counts[1:] for counts in _hits(y, score))
+        if tp[-1] and fp[-1]:
+            # The precision at a recall is that of the first threshold that reaches it.
+            first = np.searchsorted(tp / tp[-1], grid - 1e-12)
+            curves.append((tp / (tp + fp))[first])
+    return (grid, np.mean(curves, axis=0)) if curves else None
+
+
+def _hits(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """True and false positives at no threshold and at each distinct score downwards."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(y) - 1)
+    tp = np.cumsum(y[order])[ends]
+    return np.append(0.0, tp), np.append(0.0, ends + 1 - tp)
+
+
+def _hexagons(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> int:
+    drawn = axes.hexbin(x, y, gridsize=HEXAGONS, extent=(*limits, *limits), mincnt=1)
+    counts = np.asarray(drawn.get_array())
+    hexagon = drawn.get_paths()[0]
+    outlines = [Outline(hexagon.vertices + centre, hexagon.codes) for centre in np.asarray(drawn.get_offsets())]
+    drawn.remove()
+    most = int(counts.max())
+    shade = np.rint(np.log(counts) / max(math.log(most), 1e-9) * (len(SHADES) - 1)).astype(int)
+    for level, alpha in enumerate(SHADES):  # one path per shade is a third of the bytes of one per hexagon
+        own = [outline for outline, at in zip(outlines, shade, strict=True) if at == level]
+        if own:
+            whole = Outline.make_compound_path(*own)
+            axes.add_patch(PathPatch(whole, facecolor=to_rgba(COLOURS["c1"], alpha), edgecolor="none"))
+    return most
+
+
+def _draw(axes: Axes, line: Line) -> None:
+    colour = COLOURS[line.pen.colour]
+    if line.band:
+        axes.fill_between(line.x, *line.band, color=colour, alpha=0.15, linewidth=0)
+    style = (0, line.pen.dashes) if line.pen.dashes else "-"
+    marker = "o" if len(line.x) == 1 else ""
+    axes.plot(line.x, line.y, color=colour, linewidth=line.pen.width, linestyle=style, marker=marker)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many CSS pixels. Its axes must be filled within `_svg`'s look, so that is entered here as well."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width * PIXEL, height * PIXEL), layout="constrained")
+        axes = figure.add_subplot()
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Figure, key: str, label: str) -> str:
+    """The figure as an `<svg>` element for HTML. `key` is its id in the page; `label` says what it shows."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    view = re.search(r'viewBox="([^"]*)"', text)
+    assert view
+    body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
+    for pattern, new in _SHORTER:
+        body = re.sub(pattern, new, body, flags=re.DOTALL)
+    for name, colour in {**COLOURS, "paper": PAPER}.items():
+        body = body.replace(colour, f"var(--{name})")
+    body, rules = _classes(body.replace(INK, "currentColor"), key)
+    return f'<svg id="{key}" viewBox="{view[1]}" role="img" aria-label="{label}">{rules}{body}</svg>'
+
+
+def _classes(body: str, key: str) -> tuple[str, str]:
+    """Styles that stand more than once become classes of this figure."""
+    styles = re.findall(r'style="([^"]*)"', body)
+    often = [style for style in dict.fromkeys(styles) if styles.count(style) > 1]
+    rules = []
+    for number, style in enumerate(often):
+        body = body.replace(f'style="{style}"', f'class="s{number}"')
+        rules.append(f"#{key} .s{number}{{{style}}}")
+    return body, f"<style>{''.join(rules)}</style>" if rules else ""
+
+
+def _shorter_numbers(match: re.Match[str]) -> str:
+    """Coordinates to a tenth of a pixel, without the blanks SVG does not need."""
+    numbers = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), match[2])
+    tight = re.sub(r" ?([MLCQzZ]) ?", r"\1", " ".join(numbers.split()))
+    return f'{match[1]}="{tight}"'
+
+
+def _decade(value: float, _: int | None = None) -> str:
+    """10 to the `value` for an axis of decimal logarithms."""
+    if not -3 <= value <= 5:
+        return f"1e{value:g}"
+    return f"{10**value:,.0f}" if value >= 0 else f"{10**value:g}"
+
+
+_SHORTER: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"<metadata>.*?</metadata>", ""),
+    (r"<style.*?</style>", ""),
+    (r"<!--.*?-->", ""),
+    (r'<g id="[^"]*"', "<g"),
+    (r" ?font-family: [^;\"]*;?", ""),
+    (r' transform="rotate\(-0 [^"]*\)"', ""),
+    (r"xlink:href", "href"),
+    (r'\b(d|x|y|width|height)="([^"]*)"', _shorter_numbers),
+    (r">\s+<", "><"),
+    (r"<defs></defs>|<g></g>", ""),
+)

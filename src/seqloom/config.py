@@ -106,6 +106,7 @@ def read_toml(path: Path) -> Sections:
         raise ConfigError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    _refuse_unknown_sections(sections)
     for key in ("table", "test"):
         value = sections.get("data", {}).get(key)
         if isinstance(value, str) and value and not value.startswith("data:") and not PurePath(value).is_absolute():
@@ -190,13 +191,17 @@ def refuse_twins(variants: Sequence[Variant]) -> None:
 
 
 def refuse_unused(sections: Sections, variants: Sequence[Variant]) -> None:
-    """ConfigError for settings of nets when no variant is a net."""
+    """ConfigError for settings of nets when no variant is a net, and for an encoder that no variant can use."""
     own = [key for key in sections.get("train", {}) if key not in ("seeds", "seed", "device")]
     if own and not any(variant.predictor.stochastic for variant in variants):
         kinds = ", ".join(sorted({variant.predictor.kind for variant in variants}))
         raise ConfigError(
             f"[train] {', '.join(own)}: used by nets only, and there is none among {kinds}; remove it, or add a net such as mlp"
         )
+    encoder = sections.get("encoder", {}).get("kind")
+    if encoder is not None and all(variant.encoder.kind != encoder for variant in variants):
+        used = ", ".join(f"{variant.name} takes {variant.encoder.kind}" for variant in variants)
+        raise ConfigError(f"[encoder] kind = {encoder!r}: no variant uses it ({used}); remove it, or add one that does")
 
 
 def difference(left: Sections, right: Sections) -> dict[str, tuple[Any, Any]]:
@@ -222,7 +227,7 @@ def _refuse_unknown_sections(sections: Sections) -> None:
         if name not in (*SECTIONS, *SPREADS):
             known = (*SECTIONS, *SPREADS)
             raise ConfigError(f"no section [{name}]{nearest(name, known)}; sections: {', '.join(known)}")
-        if name == "variant" and not isinstance(value, list):
+        if name == "variant" and not (isinstance(value, list) and all(isinstance(each, dict) for each in value)):
             raise ConfigError("variants are written as [[variant]], with two brackets")
         if name != "variant" and not isinstance(value, dict):
             raise ConfigError(f"{name} = {value!r}: {name} is a section; write [{name}] and its keys below")
@@ -243,14 +248,14 @@ def _draft_of_table(number: int, table: Mapping[str, Any], shared: Sections) -> 
     if "kind" not in sections["predictor"]:
         raise ConfigError(f"[[variant]] {number} names no predictor; write predictor.kind = \"linear\", or another of "
                           f"{', '.join(available('predictor'))}")  # fmt: skip
-    return Draft(slug(name or sections["predictor"]["kind"]), sections, frozenset(own))
+    return Draft(slug(str(name or sections["predictor"]["kind"])), sections, frozenset(own))
 
 
 def _draft_of_kind(kind: str, shared: Sections, *, own: bool) -> Draft:
     sections = {section: dict(settings) for section, settings in shared.items()}
     if kind:
         sections["predictor"] = {"kind": kind, **{k: v for k, v in sections["predictor"].items() if k != "kind"}}
-    return Draft(slug(kind or "variant"), sections, frozenset({"predictor"} if own else set()))
+    return Draft(slug(str(kind or "variant")), sections, frozenset({"predictor"} if own else set()))
 
 
 def _merged(shared: Settings, own: Settings) -> Settings:
@@ -288,6 +293,8 @@ def _values(name: str, key: str, value: Any) -> list[Any]:
             f"[{name}] {key}: variants of one comparison share table and partition, so only keys of "
             f"{', '.join(VARIANT_SECTIONS)} can vary{nearest(section, VARIANT_SECTIONS)}"
         )
+    if "." not in key:
+        raise ConfigError(f"[{name}] {key}: write it as section.key, such as train.lr")
     if not isinstance(value, list) or not value:
         raise ConfigError(f"[{name}] {key} = {value!r}: give a list of values")
     return value
@@ -296,7 +303,8 @@ def _values(name: str, key: str, value: Any) -> list[Any]:
 def _changed(base: Draft, changes: Mapping[str, Any], *, alone: bool) -> Draft:
     sections = {section: dict(settings) for section, settings in base.sections.items()}
     own = set(base.own)
-    for dotted, value in changes.items():
+    kinds_first = sorted(changes.items(), key=lambda change: not change[0].endswith(".kind"))
+    for dotted, value in kinds_first:
         section, _, key = dotted.partition(".")
         sections[section] = (
             _merged(sections[section], {key: value}) if key == "kind" else {**sections[section], key: value}

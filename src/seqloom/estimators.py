@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from seqloom.config import drafts, override, resolve
 from seqloom.encode.base import FittedEncoder
@@ -62,8 +63,10 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         text = _strings(sequences)
         if len(text) != len(y):
             raise ValueError(f"{len(text)} sequences and {len(y)} targets: give one target for each sequence")
+        known = np.flatnonzero(~np.isnan(y))
+        text, y = text.take(pa.array(known)), y[known]
         if not len(text):
-            raise ValueError("no sequences: there is nothing to fit")
+            raise ValueError("no sequence with a target: there is nothing to fit")
         table = self._table(text)
         variant = resolve(drafts(self._sections(), [self.predictor])[0], table, target)
         strata = None if target.task == "regression" else y
@@ -104,7 +107,9 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
 
     def fit(self, X: Any, y: Any) -> SequenceRegressor:  # noqa: N803 - scikit-learn's name
         """Fit on N sequences and N numbers; NaN marks an unknown one."""
-        values = np.asarray(y, np.float64).reshape(-1)
+        values = _targets(y).astype(np.float64)
+        if np.isinf(values).any():
+            raise ValueError(f"y holds {np.isinf(values).sum()} infinite values; mend or leave out those rows")
         self._fit(X, values, Target("regression", ("y",), transform="standardise"))
         return self
 
@@ -118,7 +123,11 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
 
     def fit(self, X: Any, y: Any) -> SequenceClassifier:  # noqa: N803 - scikit-learn's name
         """Fit on N sequences and N classes of any kind that sorts."""
-        self.classes_, indices = np.unique(np.asarray(y).reshape(-1), return_inverse=True)
+        values = _targets(y)
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            raise ValueError(f"y holds {np.isnan(values).sum()} NaN, which is no class; leave out those rows")
+        check_classification_targets(values)
+        self.classes_, indices = np.unique(values, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y holds {len(self.classes_)} class; a classifier needs two or more")
         names = tuple(map(str, self.classes_))
@@ -133,23 +142,47 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The likeliest class of each row, (N,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
 
 def _strings(sequences: Any) -> pa.Array:
     """N strings from a list, an array (N,) or (N, 1), or a column; TypeError for anything else."""
     if isinstance(sequences, str):
         raise TypeError("one string was given; give a list of sequences")
-    if hasattr(sequences, "__arrow_c_stream__") and not isinstance(sequences, pa.Array | pa.ChunkedArray):
-        table = pa.chunked_array(sequences) if not hasattr(sequences, "columns") else pa.table(sequences).column(0)
-        return table.cast(pa.large_string()).combine_chunks()
-    values = sequences if isinstance(sequences, pa.Array | pa.ChunkedArray) else _flat(sequences)
-    if not isinstance(values, list):
-        return values.cast(pa.large_string())
-    odd = next((value for value in values if not isinstance(value, str)), None)
-    if odd is not None:
-        raise TypeError(f"sequences must be strings, and {odd!r} is {type(odd).__name__}")
+    if hasattr(sequences, "__arrow_c_stream__") or isinstance(sequences, pa.Array):
+        return _text(_column(sequences))
+    values = _flat(sequences)
+    odd = [value for value in values if not isinstance(value, str)]
+    if odd:
+        raise TypeError(f"sequences must be strings, and {odd[0]!r} is {type(odd[0]).__name__}")
     return pa.array(values, pa.large_string())
+
+
+def _column(sequences: Any) -> pa.Array:
+    """The one column of whatever speaks Arrow, as one array."""
+    if hasattr(sequences, "columns"):
+        table = pa.table(sequences)
+        if table.num_columns != 1:
+            raise ValueError(f"a table of {table.num_columns} columns was given; give its one column of sequences")
+        sequences = table.column(0)
+    return sequences if isinstance(sequences, pa.Array) else pa.chunked_array(sequences).combine_chunks()
+
+
+def _text(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _text(column.dictionary).take(column.indices)
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise TypeError(f"sequences must be strings, and the column given holds {kind}")
+    return column.cast(pa.large_string())
+
+
+def _targets(y: Any) -> np.ndarray:
+    """y as an array (N,)."""
+    if y is None:
+        raise ValueError("a fit requires y to be passed, but the target y is None")
+    return np.asarray(column_or_1d(y))
 
 
 def _flat(sequences: Iterable[Any]) -> list[Any]:

@@ -14,6 +14,8 @@ from seqloom.findings import finding
 from seqloom.table import DataSection, Table, read_table
 
 SET_COLUMN = "(given tables)"
+TEST_WORDS = ("test", "testing")
+TRUE_WORDS = ("true", "1", "1.0", "yes")
 
 
 def read_tables(
@@ -58,17 +60,13 @@ def _joined(main: Table, test: Table) -> Table:
         id=main.roles.id if main.roles.id in columns else None,
         reasons=reasons,
     )
-    findings = [
-        *main.findings,
-        *(replace(each, message=f"{test.source.name}: {each.message}") for each in test.findings),
-    ]
-    findings.append(finding("test-table", "info", f"{test.n_rows:,} test rows were joined from {test.source.name}"))
+    joined = finding("test-table", "info", f"{test.n_rows:,} test rows were joined from {test.source.name}")
     last = int(main.row_numbers.max(initial=0))
     return replace(
         main,
         data=data,
         roles=roles,
-        findings=tuple(findings),
+        findings=(*main.findings, *test.findings, joined),
         row_numbers=np.concatenate([main.row_numbers, test.row_numbers + last]),
     )
 
@@ -90,10 +88,10 @@ def _sets(main: Table, test: Table) -> pa.ChunkedArray:
     """The training table's own words, its own test rows aside; `test` for all rows of the test table."""
     words = pa.array(["train"] * main.n_rows, pa.large_string())
     if main.roles.set is not None:
-        own = pc.utf8_lower(main.text(main.roles.set))
-        words = pc.if_else(pc.equal(own, "test"), "pred", own)
+        own = pc.utf8_lower(pc.utf8_trim_whitespace(main.text(main.roles.set)))
+        words = pc.if_else(pc.is_in(own, pa.array(TEST_WORDS, own.type)), "pred", own)
     if main.roles.validation is not None:
-        marks = pc.utf8_lower(main.text(main.roles.validation))
-        marked = pc.fill_null(pc.is_in(marks, pa.array(["true", "1", "yes"], marks.type)), False)
+        marks = pc.utf8_lower(pc.utf8_trim_whitespace(main.text(main.roles.validation)))
+        marked = pc.and_(pc.is_in(marks, pa.array(TRUE_WORDS, marks.type)), pc.starts_with(words, "train"))
         words = pc.if_else(marked, "valid", words)
     return pa.chunked_array([words.cast(pa.large_string()), pa.array(["test"] * test.n_rows, pa.large_string())])

@@ -27,7 +27,13 @@ FOLDERS = {"predictor": "seqloom.predict", "encoder": "seqloom.encode", "splitte
 class Recipe(BaseModel):
     """A frozen set of documented settings; unknown keys are refused. Each field's text stands as a string below it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        coerce_numbers_to_str=True,  # `--set target.positive=0` names the class '0'
+    )
 
     kind: ClassVar[str] = ""
     family: ClassVar[str] = ""
@@ -76,9 +82,9 @@ def available(family: str) -> tuple[str, ...]:
 def recipe_class(family: str, kind: str) -> type[Recipe]:
     """The class registered as `kind`; ConfigError with the nearest names if there is none."""
     modules = _modules(family)
-    if kind not in modules:
+    if str(kind) not in modules:  # what stands in a TOML file may be anything
         raise ConfigError(
-            f"[{family}] kind = {kind!r}: no such {family}{nearest(kind, modules)}; available: {', '.join(sorted(modules))}"
+            f"[{family}] kind = {kind!r}: no such {family}{nearest(str(kind), modules)}; available: {', '.join(sorted(modules))}"
         )
     if (family, kind) not in _registered:
         try:
@@ -100,7 +106,7 @@ def build(family: str, settings: Mapping[str, Any]) -> Recipe:
     """The recipe of `settings["kind"]` with the other settings as its fields; ConfigError lists all that is wrong."""
     rest = dict(settings)
     kind = rest.pop("kind", None)
-    if not isinstance(kind, str):
+    if kind is None:
         raise ConfigError(f"[{family}] needs a kind; available: {', '.join(available(family))}")
     return validated(recipe_class(family, kind), rest, f"[{family}]")
 

@@ -21,6 +21,8 @@ from seqloom.table import Table
 
 MOST_CODED_CLASSES = 30
 """Whole-number targets with more distinct values than this are taken as measurements, not as class codes."""
+LARGEST_CODE = 2.0**53
+"""Whole numbers from here on are not told apart by float64, so they are no class codes."""
 IC50_CAP_NM = 50_000.0  # the weakest affinity of the log50k scale (Nielsen et al. 2003, Protein Science 12:1007)
 
 
@@ -90,13 +92,13 @@ class Target:
 
     def positives(self, scores: np.ndarray) -> np.ndarray:
         """0/1/NaN (N, 1) by the threshold, for regression targets that have one."""
-        original = self.to_original(scores)
-        if self.positive_below is not None:
-            held = original < self.positive_below
-        else:
-            assert self.positive_above is not None
-            held = original > self.positive_above
-        return np.where(np.isnan(original), np.nan, held)
+        threshold = self.positive_above if self.positive_below is None else self.positive_below
+        assert threshold is not None
+        # Held against the threshold's own score: on the way back to original units 500 may become 499.9999.
+        cut = self._score_of(np.array(threshold))
+        rises = self.transform != "log50k"
+        held = scores > cut if rises == (self.positive_below is None) else scores < cut
+        return np.where(np.isnan(scores), np.nan, held)
 
     def fitted(self, scores: np.ndarray) -> Target:
         """This target with mean and standard deviation of training rows `scores` (N, columns)."""
@@ -126,8 +128,14 @@ class Target:
                 f"({values[rows[0], columns[0]]:g}); transform {self.transform!r} needs positive values: mend them, filter them "
                 f'with --where "{self.columns[columns[0]]} > 0", or use --set target.transform=standardise'
             )
-        logs = np.log(values)
-        return logs if self.transform == "log" else np.clip(1 - logs / np.log(IC50_CAP_NM), 0, 1)
+        scores = self._score_of(values)
+        return scores if self.transform == "log" else np.clip(scores, 0, 1)
+
+    def _score_of(self, values: np.ndarray) -> np.ndarray:
+        """Original values to the score scale, unclipped."""
+        if self.transform == "log":
+            return np.asarray(np.log(values))
+        return np.asarray(1 - np.log(values) / np.log(IC50_CAP_NM)) if self.transform == "log50k" else values
 
     def to_original(self, scores: np.ndarray) -> np.ndarray:
         """Score scale to original units, (N, columns)."""
@@ -167,7 +175,7 @@ def find_target(table: Table, section: TargetSection) -> Target:
     if not columns:
         raise DataError(f"{table.source.name}: no target column is known; name it with --target COLUMN")
     task = section.task if section.task != "auto" else _task(table, columns)
-    _refuse_misfits(section, task)
+    _refuse_misfits(section, task, columns)
     target = Target(
         task=task,
         columns=tuple(columns),
@@ -186,7 +194,8 @@ def class_names(table: Table, column: str) -> pa.Array:
     values = table.data[column].combine_chunks()
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
-        if pc.all(pc.equal(values, pc.round(values)), min_count=0).as_py():
+        whole = pc.and_(pc.equal(values, pc.round(values)), pc.less(pc.abs(values), LARGEST_CODE))
+        if pc.all(whole, min_count=0).as_py():
             values = values.cast(pa.int64())
     text = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(text, ""), None, text)
@@ -254,7 +263,12 @@ def _classes(table: Table, column: str, task: Task, positive: str) -> tuple[str,
     return tuple(classes)
 
 
-def _refuse_misfits(section: TargetSection, task: Task) -> None:
+def _refuse_misfits(section: TargetSection, task: Task, columns: tuple[str, ...]) -> None:
+    if task in ("binary", "multiclass") and len(columns) > 1:
+        raise ConfigError(
+            f"[target] task = {task!r} takes one column, and there are {len(columns)} ({', '.join(columns)}); "
+            "name one, or use --set target.task=multilabel for columns of 0 and 1"
+        )
     if task != "regression":
         if section.positive_below is not None or section.positive_above is not None:
             raise ConfigError(f"[target] positive_below and positive_above are for regression, and the task is {task}")
@@ -275,6 +289,11 @@ def _refuse_empty(table: Table, target: Target) -> None:
             raise DataError(f"{where} holds infinite values; mend or remove those rows")
         if not len(known):
             raise DataError(f"{where} holds no value at all in {table.n_rows} rows; name another --target")
+        if target.task == "multilabel" and not np.isin(known, (0, 1)).all():
+            odd = known[~np.isin(known, (0, 1))]
+            raise DataError(
+                f"{where} holds {odd[0]:g}, and a multilabel target is 0 or 1; mend it, or use target.task=regression"
+            )
         if (known == known[0]).all():
             raise DataError(
                 f"{where} is constant ({known[0]:g}) in all {len(known)} rows that have it: there is nothing to learn"

@@ -16,6 +16,8 @@ WIDTH_STEP = 8
 """Batches are as wide as their longest sequence, rounded up to this: few distinct shapes, little padding."""
 BUCKET_BATCHES = 64
 """Batches whose rows are sorted by length together: large enough to save padding, small enough to stay a shuffle."""
+ROUNDS = 6
+"""Of the Feistel network; with four, one of five rows stood last 1.4 times as often as it should."""
 
 
 class Batch(NamedTuple):
@@ -98,7 +100,7 @@ def bucketed(lengths: np.ndarray, size: int, seed: int | None, epoch: int = 0) -
 def keyed_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     """A permutation of 0..n-1, int64 (n,), that depends on (seed, epoch) alone.
 
-    A four-round Feistel network over the next even power of two, walked along its cycle until it falls below n
+    A Feistel network over the next even power of two, walked along its cycle until it falls below n
     (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). Any slice could be computed by itself, so no
     index array need be stored or sent to other processes.
     """
@@ -106,7 +108,7 @@ def keyed_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
         return np.zeros(n, np.int64)
     half_bits = max((int(n - 1).bit_length() + 1) // 2, 1)
     half_mask = np.uint64((1 << half_bits) - 1)
-    keys = np.random.SeedSequence([abs(seed), abs(epoch), n]).generate_state(4, np.uint64)
+    keys = np.random.SeedSequence([abs(seed), abs(epoch), n]).generate_state(ROUNDS, np.uint64)
     order = _feistel(np.arange(n, dtype=np.uint64), keys, half_bits, half_mask)
     while (outside := order >= n).any():
         order[outside] = _feistel(order[outside], keys, half_bits, half_mask)

@@ -7,7 +7,6 @@ once, here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -93,7 +92,7 @@ class FeatureEncoder(Encoder):
     def fit(self, table: Table) -> FittedEncoder:
         """Learn each sequence column, then the scale of every feature and covariate."""
         columns = table.roles.sequences
-        learnt = {column: self.learn(table.tokens(column), table.alphabets[column]) for column in columns}
+        learnt = tuple(self.learn(table.tokens(column), table.alphabets[column]) for column in columns)
         fitted = FittedFeatures(self, learnt, np.zeros(0), np.ones(0))
         raw = fitted.unscaled(table)
         mean, std = raw.mean(0, dtype=np.float64), raw.std(0, dtype=np.float64)
@@ -105,20 +104,20 @@ class FeatureEncoder(Encoder):
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""
-        learnt: dict[str, State] = {}
+        learnt: list[State] = [{} for _ in range(int(state["columns"][0]))]
         for key, value in state.items():
             if key.startswith("column/"):
-                _, name, column = key.split("/", 2)
-                learnt.setdefault(column, {})[name] = value
-        return FittedFeatures(self, learnt, state["mean"], state["std"])
+                _, index, name = key.split("/")
+                learnt[int(index)][name] = value
+        return FittedFeatures(self, tuple(learnt), state["mean"], state["std"])
 
 
 @dataclass(frozen=True)
 class FittedFeatures(FittedEncoder):
-    """A FeatureEncoder with what it learnt: per column its state, and the scale of every feature."""
+    """A FeatureEncoder with what it learnt: the state of each sequence column in turn, and the scale of every feature."""
 
     recipe: FeatureEncoder
-    learnt: Mapping[str, State]
+    learnt: tuple[State, ...]
     mean: np.ndarray  # float64 (D,)
     std: np.ndarray  # float64 (D,)
 
@@ -132,18 +131,18 @@ class FittedFeatures(FittedEncoder):
     def unscaled(self, table: Table) -> np.ndarray:
         """Features before scaling, float32 (N, D)."""
         parts = [
-            self.recipe.encode(table.tokens(column), table.alphabets[column], self.learnt.get(column, {}))
-            for column in table.roles.sequences
+            self.recipe.encode(table.tokens(column), table.alphabets[column], state)
+            for column, state in zip(table.roles.sequences, self.learnt, strict=True)
         ]
         parts.append(covariates_of(table))
         return np.concatenate(parts, axis=1)
 
     def state(self) -> State:
-        """Arrays by name: `column/<name>/<column>`, `mean`, `std`."""
+        """Arrays by name: `column/<index>/<name>`, how many `columns`, `mean`, `std`."""
         flat = {
-            f"column/{name}/{column}": value for column, state in self.learnt.items() for name, value in state.items()
+            f"column/{index}/{name}": value for index, state in enumerate(self.learnt) for name, value in state.items()
         }
-        return flat | {"mean": self.mean, "std": self.std}
+        return flat | {"columns": np.array([len(self.learnt)]), "mean": self.mean, "std": self.std}
 
 
 def covariates_of(table: Table) -> np.ndarray:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -70,9 +71,11 @@ class FittedVectors(FittedEncoder):
 
     def unscaled(self, table: Table) -> np.ndarray:
         """Vectors as in the file, then covariates, float32 (N, D)."""
+        if not table.n_rows:
+            return np.zeros((0, len(self.mean)), np.float32)
         keys = _keys(table)
         wanted = {key for row in keys for key in row}
-        found = dict(_stored(locate(self.recipe.path), wanted))
+        found = _found(locate(self.recipe.path), wanted)
         rows = [next((found[key] for key in row if key in found), None) for row in keys]
         missing = [index for index, vector in enumerate(rows) if vector is None]
         if missing:
@@ -110,6 +113,14 @@ def _keys(table: Table) -> list[tuple[str, ...]]:
     ]
 
 
+def _found(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
+    """Vectors by name, of the wanted names at least."""
+    try:
+        return {name: _pooled(array, path) for name, array in _stored(path, wanted) if name in wanted}
+    except (OSError, ValueError, BadZipFile) as error:  # of h5py, numpy and pyarrow
+        raise DataError(f"{path}: cannot be read as a file of vectors: {error}; write it again") from None
+
+
 def _stored(path: Path, wanted: set[str]) -> Iterable[tuple[str, np.ndarray]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file of vectors; name it with --set encoder.path=FILE")
@@ -118,11 +129,13 @@ def _stored(path: Path, wanted: set[str]) -> Iterable[tuple[str, np.ndarray]]:
     if path.suffix == ".npz":
         return _from_npz(path, wanted)
     if path.suffix == ".parquet":
-        return _from_parquet(path)
+        return _from_parquet(path, wanted)
     raise DataError(f"{path}: vectors are read from .h5, .hdf5, .npz or .parquet files, not {path.suffix!r}")
 
 
-def _pooled(array: np.ndarray) -> np.ndarray:
+def _pooled(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.ndim == 0 or array.dtype.kind not in "fiu":
+        raise DataError(f"{path}: holds {array.dtype} of shape {array.shape} where a vector of numbers should be")
     return array if array.ndim == 1 else array.reshape(-1, array.shape[-1]).mean(0)
 
 
@@ -132,22 +145,23 @@ def _from_hdf5(path: Path, wanted: set[str]) -> Iterable[tuple[str, np.ndarray]]
     with h5py.File(path, "r") as file:
         for key in file:
             stored = file[key]
-            names = {str(key), str(stored.attrs.get("original_id", key))} & wanted
-            if names:
-                vector = _pooled(np.asarray(stored))
-                yield from ((name, vector) for name in names)
+            given = stored.attrs.get("original_id", key)
+            names = {key, given.decode() if isinstance(given, bytes) else str(given)} & wanted
+            if names and isinstance(stored, h5py.Dataset):
+                array = np.asarray(stored)
+                yield from ((name, array) for name in names)
 
 
 def _from_npz(path: Path, wanted: set[str]) -> Iterable[tuple[str, np.ndarray]]:
     with np.load(path, allow_pickle=False) as file:
         if {"ids", "vectors"} <= set(file.files):
             vectors = file["vectors"]
-            yield from ((str(name), _pooled(vectors[row])) for row, name in enumerate(file["ids"]))
+            yield from ((str(name), vectors[row]) for row, name in enumerate(file["ids"]))
         else:
-            yield from ((name, _pooled(file[name])) for name in file.files if name in wanted)
+            yield from ((name, file[name]) for name in file.files if name in wanted)
 
 
-def _from_parquet(path: Path) -> Iterable[tuple[str, np.ndarray]]:
+def _from_parquet(path: Path, wanted: set[str]) -> Iterable[tuple[str, np.ndarray]]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
@@ -162,7 +176,12 @@ def _from_parquet(path: Path) -> Iterable[tuple[str, np.ndarray]]:
             f"{path}: needs one column of lists (it has {lists or 'none'}) and an id column called one of {', '.join(ID_NAMES)}"
         )
     keys = table[names[0]].cast(pa.large_string()).to_pylist()
-    values = table[lists[0]].combine_chunks()
-    bounds = np.concatenate([[0], np.cumsum(values.value_lengths().to_numpy(zero_copy_only=False))])
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    return ((key, flat[start:end]) for key, start, end in zip(keys, bounds, bounds[1:], strict=False))
+    rows = ((key, value.values) for key, value in zip(keys, table[lists[0]], strict=True) if key in wanted)
+    return ((key, _array(values)) for key, values in rows if values is not None)
+
+
+def _array(values: pa.Array) -> np.ndarray:
+    """Numbers (D,), or (L, D) of a list of lists; a missing number is NaN."""
+    if hasattr(values, "values"):
+        return np.stack([_array(inner.values) for inner in values])
+    return np.asarray(values.to_numpy(zero_copy_only=False))

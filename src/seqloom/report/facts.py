@@ -221,7 +221,9 @@ def read_curves(folder: Path) -> Curves | None:
 
 def interval(score: Mapping[str, float | None]) -> Interval:
     """The interval written as `value`, `low`, `high`; null is NaN."""
-    return Interval(*(math.nan if score.get(key) is None else float(score[key] or 0) for key in ("value", "low", "high")))
+    return Interval(
+        *(math.nan if score.get(key) is None else float(score[key] or 0) for key in ("value", "low", "high"))
+    )
 
 
 def _runs(
@@ -254,7 +256,8 @@ def _run(name: str, folder: Path, n_folds: int, resolved: Mapping[str, Any] | No
     resolved = _toml(folder / "resolved.toml") or resolved or {}
     done = folder.glob("fold-*/seed-*/done")
     finished = sorted(
-        (int(path.parent.parent.name.removeprefix("fold-")), int(path.parent.name.removeprefix("seed-"))) for path in done
+        (int(path.parent.parent.name.removeprefix("fold-")), int(path.parent.name.removeprefix("seed-")))
+        for path in done
     )
     return RunFacts(
         name=name,
@@ -346,4 +349,6 @@ def _parquet(path: Path, **options: Any) -> pa.Table:
 
 
 def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: damaged ({error}); delete it and run the same compare or train command again to write it anew")
+    return RunError(
+        f"{path}: damaged ({error}); delete it and run the same compare or train command again to write it anew"
+    )

@@ -22,6 +22,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seqloom.report.facts import Curves
+from seqloom.report.words import TIMES, number
 
 # The look of a figure. Colours are those of the template's light dress; each is replaced by its variable.
 COLOURS = {"c1": "#0072b2", "c2": "#c84e00", "c3": "#00805c", "c4": "#a64d84", "c5": "#9c6f00", "muted": "#6b7075"}
@@ -140,13 +141,16 @@ def search_curves(key: str, label: str, lines: Sequence[Line], x_label: str, y_l
     return _svg(figure, key, label)
 
 
-def histogram(key: str, label: str, edges: np.ndarray, counts: np.ndarray, x_label: str) -> str:
-    """Bars of counts (K,) between edges (K + 1,)."""
+def histogram(key: str, label: str, edges: np.ndarray, counts: np.ndarray, x_label: str, *, log: bool = False) -> str:
+    """Bars of counts (K,) between edges (K + 1,); with `log` the edges are decimal logarithms."""
     figure, axes = _figure(400, 190)
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLOURS["c1"], edgecolor=PAPER, linewidth=0.5)
     axes.set(xlabel=x_label, ylabel="rows")
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rows, _: f"{rows:,.0f}"))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=log))
+    if log:
+        axes.xaxis.set_major_formatter(FuncFormatter(_decade))
     return _svg(figure, key, label)
 
 
@@ -162,6 +166,7 @@ def epochs(key: str, label: str, curves: Curves, tracks: Sequence[tuple[str, Pen
             _draw(axes, Line(curves.epoch[known], np.nanmean(values, axis=0), pen, band))
     axes.set(xlabel="epoch", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     return _svg(figure, key, label)
 
 
@@ -273,7 +278,7 @@ def _shorter_numbers(match: re.Match[str]) -> str:
 def _decade(value: float, _: int | None = None) -> str:
     """10 to the `value` for an axis of decimal logarithms."""
     if not -3 <= value <= 5:
-        return f"1e{value:g}"
+        return number(10.0**value).removeprefix(f"1.00{TIMES}")
     return f"{10**value:,.0f}" if value >= 0 else f"{10**value:g}"
 
 

@@ -54,6 +54,8 @@ class Partition:
         chosen = np.zeros(self.roles.shape, bool)
         chosen[np.ix_(np.arange(self.n_folds) if folds is None else folds, rows)] = True
         chosen &= self.roles != UNUSED
+        if not chosen.any():
+            return self
         reason = self.reason if self.reason.size else np.full(self.roles.shape, -1, np.int16)
         reasons = self.reasons if why in self.reasons else (*self.reasons, why)
         return Partition(
@@ -161,6 +163,13 @@ def shuffled_units(units: np.ndarray, seed: int) -> np.ndarray:
     return distinct[np.random.default_rng([seed, 0x5EED]).permutation(len(distinct))]
 
 
+def smallest_unit(units: np.ndarray, seed: int) -> int:
+    """The unit of the fewest rows, of several the first in random order."""
+    order = shuffled_units(units, seed)
+    distinct, counts = np.unique(units, return_counts=True)
+    return int(order[np.argmin(counts[np.searchsorted(distinct, order)])])
+
+
 def deal(units: np.ndarray, strata: np.ndarray | None, shares: list[float], seed: int) -> np.ndarray:
     """A part number for each row, int64 (N,), so that parts hold about `shares` of the rows of every stratum.
 
@@ -227,8 +236,8 @@ def inner_split(units: np.ndarray, strata: np.ndarray | None, seed: int) -> np.n
     if n_rows < 4:
         return np.zeros(n_rows, bool)
     chosen = deal(units, strata, [1 - INNER_SHARE, INNER_SHARE], seed) == 1
-    if not chosen.any() and (units != units[-1]).any():
-        chosen = units == units[-1]
+    if not chosen.any():
+        chosen = units == smallest_unit(units, seed)
     return chosen if not chosen.all() else np.zeros(n_rows, bool)
 
 

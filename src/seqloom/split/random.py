@@ -12,7 +12,7 @@ from pydantic import Field
 
 from seqloom.errors import ConfigError, DataError
 from seqloom.registry import register
-from seqloom.split.base import TEST, TRAIN, Partition, Splitter, deal, input_groups
+from seqloom.split.base import TEST, TRAIN, Partition, Splitter, deal, input_groups, smallest_unit
 from seqloom.table import Table
 
 
@@ -40,9 +40,10 @@ class DealtSplitter(Splitter):
         if self.folds == 1:
             parts = deal(units, self.strata(strata), [1 - self.test, self.test], self.seed)
             if (parts == parts[0]).all():  # a table so small that rounding leaves one part empty
-                parts = (units == units[-1]).astype(np.int64)
+                parts = (units == smallest_unit(units, self.seed)).astype(np.int64)
             return Partition(np.where(parts == 1, TEST, TRAIN).astype(np.int8)[None])
         parts = deal(units, self.strata(strata), [1 / self.folds] * self.folds, self.seed)
+        parts = _with_every_part(parts, units, self.folds, self.seed)
         return Partition(np.stack([np.where(parts == fold, TEST, TRAIN) for fold in range(self.folds)]).astype(np.int8))
 
     def _unit_name(self, table: Table) -> str:
@@ -103,6 +104,21 @@ class GroupSplit(DealtSplitter):
 
     def _unit_name(self, table: Table) -> str:
         return f"groups in column {table.roles.group!r}"
+
+
+def _with_every_part(parts: np.ndarray, units: np.ndarray, n_parts: int, seed: int) -> np.ndarray:
+    """`parts` (N,) in which none of the `n_parts` is empty; there are as many units at least.
+
+    Where units are few and unequal, shares rounded to whole units can leave a part without any.
+    """
+    parts = parts.copy()
+    for part in range(n_parts):
+        if (parts == part).any():
+            continue
+        n_units = [len(np.unique(units[parts == each])) for each in range(n_parts)]
+        own = parts == int(np.argmax(n_units))
+        parts[own & (units == smallest_unit(units[own], seed))] = part
+    return parts
 
 
 def _joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -253,13 +253,21 @@ def _targets(table: Table) -> list[Finding]:
                 "name another with --target COLUMN"
             )
             found.append(Finding("no-target", "error", message, table.n_rows))
-        elif column.null_count:
-            rows = np.flatnonzero(pc.is_null(column).to_numpy())
-            found.append(
-                _row_finding(table, "missing-target", "info", f"rows have no value of the target {name!r}", rows)
-            )
         found += _stray_words(table, name)
-    return found
+    return [*found, *_missing_targets(table)]
+
+
+def _missing_targets(table: Table) -> list[Finding]:
+    """One finding, of however many target columns: which rows lack some value, and which column lacks most."""
+    holes = [name for name in table.roles.targets if 0 < table.data[name].null_count < table.n_rows]
+    if not holes:
+        return []
+    empty = np.any([pc.is_null(table.data[name]).to_numpy() for name in holes], axis=0)
+    worst = max(holes, key=lambda name: table.data[name].null_count)
+    what = f"rows have no value of the target {worst!r}"
+    if len(holes) > 1:
+        what = f"rows lack a value in one or more of {len(holes)} targets (most in {worst!r}, {table.data[worst].null_count:,} rows)"
+    return [_row_finding(table, "missing-target", "info", what, np.flatnonzero(empty))]
 
 
 def _stray_words(table: Table, name: str) -> list[Finding]:

@@ -251,11 +251,13 @@ def _fit_all(plan: Plan, folders: Mapping[str, Path], log: Log, watcher: Watcher
     watcher.start(n_left)
     folds = _Folds(plan)
     for variant in plan.variants:
-        run = runs[variant.name]
-        for member in left[variant.name]:
+        run, members = runs[variant.name], left[variant.name]
+        for number, member in enumerate(members):
             watcher.member(f"{variant.name}, fold {member.fold}, seed {member.seed}")
             seconds = _fit_member(run, member, folds, watcher.epoch)
-            log(f"{variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s")
+            to_go = len(members) - number - 1
+            expected = f"; {to_go} more, about {seconds * to_go:.0f} s" if number == 0 and to_go else ""
+            log(f"{variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s{expected}")
             watcher.done()
 
 

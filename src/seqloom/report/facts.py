@@ -161,7 +161,7 @@ def read_facts(folder: Path) -> Facts:
     n_folds = len(audit.get("folds", ()))
     kind, runs = _runs(folder, board, n_folds)
     rows = {row["variant"]: row for row in board.get("leaderboard", ())}
-    runs = tuple(_scored(run, rows.get(run.name), n_folds) for run in runs)
+    runs = tuple(_scored(run, rows.get(run.name)) for run in runs)
     places = {name: place for place, name in enumerate(rows)}
     runs = tuple(sorted(runs, key=lambda run: places.get(run.name, len(places))))
     of_run = next((facts for facts in (_json(run.folder / "metrics.json") for run in runs) if facts), {})
@@ -271,7 +271,7 @@ def _run(name: str, folder: Path, n_folds: int, resolved: Mapping[str, Any] | No
     )
 
 
-def _scored(run: RunFacts, row: Mapping[str, Any] | None, n_folds: int) -> RunFacts:
+def _scored(run: RunFacts, row: Mapping[str, Any] | None) -> RunFacts:
     """The run with what the leaderboard says of it, or else its own metrics."""
     own = _json(run.folder / "metrics.json")
     said = row or own

@@ -11,11 +11,11 @@ from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from seqloom.metrics import score
 from seqloom.report.facts import Facts, Predictions, RunFacts
 from seqloom.report.plots import (
+    MARKS,
     MOST_POINTS,
     Line,
     Pen,
@@ -26,8 +26,8 @@ from seqloom.report.plots import (
     search_curves,
     window,
 )
+from seqloom.report.strips import Scale
 from seqloom.report.words import count, interval, number
-from seqloom.stats import Interval
 
 MOST_POINTS_IN_ALL = 8_000
 """With more rows times variants than this, hexagons are drawn instead of points: they take fewer bytes."""
@@ -42,7 +42,9 @@ MOST_LINES = 60
 
 COLOURS = ("c1", "c2", "c3", "c4", "c5")
 BASELINE_DASHES = ((5.0, 2.5), (1.5, 2.0), (7.0, 2.0, 1.5, 2.0), (3.0, 1.5))
-SECOND_DASHES: tuple[tuple[float, ...], ...] = ((), (4.0, 1.5), (1.0, 1.2))
+DASHES: tuple[tuple[float, ...], ...] = ((), (4.0, 1.5), (1.0, 1.2))
+MARK_ORDER = tuple(MARKS)
+"""By the turn of the colours, for models; one after the other, for baselines."""
 
 TRACKS = {
     "train_loss": ("loss on training rows", Pen("c1")),
@@ -69,55 +71,6 @@ class LegendItem:
     pen: Pen
     text: str
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Values from `low` to `high` along a strip."""
-
-    low: float
-    high: float
-
-    def at(self, value: float) -> float:
-        """Place of a value in percent of the strip's width; beyond it, its end."""
-        return round(100 * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0), 2)
-
-    @property
-    def ticks(self) -> list[float]:
-        """A few round values."""
-        places = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
-        return [round(float(place), 12) for place in places if self.low <= place <= self.high]
-
-    def text(self, tick: float) -> str:
-        """A tick in words."""
-        plain = f"{tick:g}"
-        return number(tick) if "e" in plain else plain.replace("-", "\N{MINUS SIGN}")
-
-    def beyond(self, value: float) -> Literal["left", "right", ""]:
-        """The side on which a value lies beyond the strip, if any."""
-        return "left" if value < self.low else "right" if value > self.high else ""
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Scale | None:
-        """The scale that holds all finite values with a little room; None if there are none."""
-        finite = [value for value in values if np.isfinite(value)]
-        if not finite:
-            return None
-        low, high = min(finite), max(finite)
-        room = 0.05 * ((high - low) or abs(high) or 1.0)
-        return Scale(low - room, high + room)
-
-    @staticmethod
-    def of_intervals(scores: Sequence[Interval]) -> Scale | None:
-        """The scale for the intervals of variants, best first; None if none is defined.
-
-        From the last upwards, one that would at least double the range is left out: a guessing baseline would otherwise
-        make the intervals of all others too short to see.
-        """
-        spans = [(score.value, score.low, score.high) for score in scores if np.isfinite(score.value)]
-        while len(spans) > 2 and _width(spans[:-1]) < _width(spans) / 2:
-            spans.pop()
-        return Scale.of([end for span in spans for end in span])
 
 
 @dataclass(frozen=True)
@@ -171,7 +124,7 @@ class Confusion:
                 "place": place,
                 "recall": shares[place] if total else float("nan"),
                 "cells": [
-                    {"count": int(n), "share": share, "shade": f"{share:.2f}".lstrip("0") or "0"}
+                    {"count": int(n), "share": share, "shade": f"{share**0.5:.2f}".lstrip("0")}
                     for n, share in zip(counts, shares, strict=True)
                 ],
             }
@@ -196,9 +149,10 @@ def pens_of(runs: Sequence[RunFacts]) -> dict[str, Pen]:
     models = [run for run in runs if not run.baseline]
     for place, run in enumerate(models):
         turn, colour = divmod(place, len(COLOURS))
-        pens[run.name] = Pen(COLOURS[colour], SECOND_DASHES[turn % len(SECOND_DASHES)])
+        pens[run.name] = Pen(COLOURS[colour], DASHES[turn % len(DASHES)], mark=MARK_ORDER[turn % len(MARK_ORDER)])
     for place, run in enumerate(run for run in runs if run.baseline):
-        pens[run.name] = Pen("muted", BASELINE_DASHES[place % len(BASELINE_DASHES)], 1.4)
+        turn = place % len(BASELINE_DASHES)
+        pens[run.name] = Pen("muted", BASELINE_DASHES[turn], 1.4, MARK_ORDER[turn])
     return pens
 
 
@@ -249,10 +203,6 @@ def _other_epochs(facts: Facts, run: RunFacts) -> str:
     )
 
 
-def _width(spans: Sequence[tuple[float, ...]]) -> float:
-    return float(np.nanmax(spans) - np.nanmin(spans))
-
-
 Found = list[tuple[RunFacts, Predictions]]
 
 
@@ -283,7 +233,7 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
         "Measured values across, predicted upwards, on the same axes for all variants, in the units of the table"
         f"{' (logarithmic axes)' if log else ''}. The line is where both are equal"
         f"{'; dotted: the threshold of positives' if threshold is not None else ''}."
-        f"{' Hexagons: the darker, the more rows, on a logarithmic scale.' if dense else ''}"
+        f"{' Hexagons: the stronger the colour, the more rows, on a logarithmic scale.' if dense else ''}"
         f"{_averaging(found)}"
     )
     if len(columns) == 1:
@@ -304,7 +254,7 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
 def _shown(n: int, most: int, outside: int) -> str:
     text = f"{count(n)} rows"
     if most:
-        text += f", {count(most)} of them in the darkest hexagon"
+        text += f", {count(most)} of them in the fullest hexagon"
     return text + (f"; {count(outside)} predicted beyond the axes, drawn at the edge" if outside else "")
 
 
@@ -384,7 +334,7 @@ def _multiclass(found: Found) -> list[Group]:
     with np.errstate(invalid="ignore"):
         recall = [each.counts.diagonal() / each.counts.sum(axis=1) for each in matrices]
     text = (
-        "Counts of test rows; a cell is shaded by its share of the row."
+        "Counts of test rows; a cell is shaded by its share of the row (the square root of it, so that mistakes show)."
         f"{_averaging(found)}{' Columns go by the number of the class.' if matrices[0].numbered else ''}"
     )
     groups = []

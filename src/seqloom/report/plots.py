@@ -11,10 +11,12 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -22,13 +24,13 @@ from matplotlib.path import Path as Outline
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seqloom.report.facts import Curves
-from seqloom.report.words import TIMES, number
+from seqloom.report.words import LARGEST, MINUS, SMALLEST, TIMES, number
 
 # The look of a figure. Colours are those of the template's light dress; each is replaced by its variable.
 COLOURS = {"c1": "#0072b2", "c2": "#c84e00", "c3": "#00805c", "c4": "#a64d84", "c5": "#9c6f00", "muted": "#6b7075"}
 INK, PAPER = "#1b1e22", "#fefefe"
 PIXEL = 1 / 72  # inches: SVG units of matplotlib are 1/72 inch, so figures measured in these are in CSS pixels
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
@@ -39,11 +41,19 @@ STYLE = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), INK),
 }
 
+MARKS = {
+    "circle": "M4 0A4 4 0 1 1-4 0A4 4 0 1 1 4 0z",
+    "square": "M-3.6-3.6h7.2v7.2h-7.2z",
+    "triangle": "M0-4.5L4.7 3.6h-9.4z",
+    "diamond": "M0-5L5 0L0 5L-5 0z",
+}
+
 SEARCH_GRID = np.linspace(0.0, 1.0, 201)
 MOST_POINTS = 2_000
 """Up to so many rows are drawn as points, more as hexagons."""
 HEXAGONS = 32  # across a panel
 SHADES = np.linspace(0.18, 1.0, 7)
+ONE = f"1.00{TIMES}"
 MARGIN = 0.04
 MOST_STRETCH = 0.5
 """Predictions outside the range of the targets widen the axes by no more than this share of it, on either side."""
@@ -51,11 +61,17 @@ MOST_STRETCH = 0.5
 
 @dataclass(frozen=True)
 class Pen:
-    """How a variant is drawn in every figure: a colour of the page, and dashes in units of the width."""
+    """How a variant is drawn in every figure: a colour of the page, dashes in units of the width, a mark for points."""
 
     colour: str
     dashes: tuple[float, ...] = ()
     width: float = 1.8
+    mark: str = "circle"
+
+    @property
+    def outline(self) -> str:
+        """The path of the mark around 0, 0."""
+        return MARKS[self.mark]
 
     @property
     def dasharray(self) -> str:
@@ -123,11 +139,10 @@ def predicted_against_true(
         most = _hexagons(axes, x, y, limits)
     else:
         axes.plot(x, y, "o", markersize=4, markeredgewidth=0, color=COLOURS["c1"], alpha=0.45 if len(x) > 200 else 0.65)
-    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel="measured", ylabel="predicted")
-    for axis in (axes.xaxis, axes.yaxis):
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    for axis, name in ((axes.xaxis, "measured"), (axes.yaxis, "predicted")):
         axis.set_major_locator(MaxNLocator(5, integer=frame.log))
-        if frame.log:
-            axis.set_major_formatter(FuncFormatter(_decade))
+        axis.set_label_text(name + _readable(axis, limits, log=frame.log))
     return _svg(figure, key, label), most
 
 
@@ -141,16 +156,15 @@ def search_curves(key: str, label: str, lines: Sequence[Line], x_label: str, y_l
     return _svg(figure, key, label)
 
 
-def histogram(key: str, label: str, edges: np.ndarray, counts: np.ndarray, x_label: str, *, log: bool = False) -> str:
+def histogram(key: str, label: str, edges: np.ndarray, counts: np.ndarray, x: str, y: str, *, log: bool = False) -> str:
     """Bars of counts (K,) between edges (K + 1,); with `log` the edges are decimal logarithms."""
     figure, axes = _figure(400, 190)
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=COLOURS["c1"], edgecolor=PAPER, linewidth=0.5)
-    axes.set(xlabel=x_label, ylabel="rows")
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda rows, _: f"{rows:,.0f}"))
+    axes.set_ylabel(y)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=counts.max() > 3))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rows, _: f"{rows:,g}"))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=log))
-    if log:
-        axes.xaxis.set_major_formatter(FuncFormatter(_decade))
+    axes.set_xlabel(x + _readable(axes.xaxis, (float(edges[0]), float(edges[-1])), log=log))
     return _svg(figure, key, label)
 
 
@@ -262,9 +276,9 @@ def _classes(body: str, key: str) -> tuple[str, str]:
     styles = re.findall(r'style="([^"]*)"', body)
     often = [style for style in dict.fromkeys(styles) if styles.count(style) > 1]
     rules = []
-    for number, style in enumerate(often):
-        body = body.replace(f'style="{style}"', f'class="s{number}"')
-        rules.append(f"#{key} .s{number}{{{style}}}")
+    for place, style in enumerate(often):
+        body = body.replace(f'style="{style}"', f'class="s{place}"')
+        rules.append(f"#{key} .s{place}{{{style}}}")
     return body, f"<style>{''.join(rules)}</style>" if rules else ""
 
 
@@ -275,10 +289,21 @@ def _shorter_numbers(match: re.Match[str]) -> str:
     return f'{match[1]}="{tight}"'
 
 
+def _readable(axis: Axis, limits: tuple[float, float], *, log: bool) -> str:
+    """Ticks without a power of ten of their own: it is given back, to stand in the label."""
+    largest = max(map(abs, limits))
+    power = 0 if log or not largest or SMALLEST <= largest < LARGEST else math.floor(math.log10(largest))
+    if log:
+        axis.set_major_formatter(FuncFormatter(_decade))
+    elif power:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:g}".replace("-", MINUS)))
+    return f" ({number(10.0**power).removeprefix(ONE)})" if power else ""
+
+
 def _decade(value: float, _: int | None = None) -> str:
     """10 to the `value` for an axis of decimal logarithms."""
     if not -3 <= value <= 5:
-        return number(10.0**value).removeprefix(f"1.00{TIMES}")
+        return number(10.0**value).removeprefix(ONE)
     return f"{10**value:,.0f}" if value >= 0 else f"{10**value:g}"
 
 

@@ -1,9 +1,14 @@
-"""Numbers as a person reads them: three digits, an interval's ends to the same decimals, powers of ten for the far ends."""
+"""Numbers, names and settings as a person reads them.
 
+Three digits; an interval's ends to the same decimals; powers of ten for what is very large or small.
+"""
+
+# ruff: noqa: RUF002  the examples show the very signs
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from seqloom.stats import Interval
 
@@ -30,6 +35,8 @@ def number(value: float | None) -> str:
     """
     if value is None or not math.isfinite(value):
         return UNDEFINED
+    if value == 0:
+        return "0"
     exponent, decimals = _scale(value)
     return _fixed(value, exponent, decimals) + _power(exponent)
 
@@ -54,8 +61,8 @@ def parts(score: Interval) -> Parts:
         return Parts(number(score.value), "(no interval)")
     shown = (score.value, score.low, score.high)
     exponent, decimals = _scale(*shown)
-    if exponent == 0 and decimals >= 2:
-        decimals = 3
+    if exponent == 0:
+        decimals = 3 if decimals >= 2 else decimals
         while decimals < MOST_DECIMALS and any(each and round(each, decimals) == 0 for each in shown[1:]):
             decimals += 1
     value, low, high = (_fixed(each, exponent, decimals) for each in shown)
@@ -71,6 +78,32 @@ def interval(score: Interval) -> str:
 def count(value: float) -> str:
     """A whole number with commas."""
     return f"{value:,.0f}"
+
+
+def plural(n: int, what: str) -> str:
+    """A count and a word that follows it."""
+    return f"{count(n)} {what}{'' if n == 1 else 's'}"
+
+
+def named(columns: Sequence[str], most: int) -> str:
+    """Some names, and how many more there are."""
+    more = f" and {len(columns) - most} more" if len(columns) > most else ""
+    return ", ".join(columns[:most]) + more
+
+
+def recipe(settings: Mapping[str, Any]) -> str:
+    """`cnn (width = 64, kernel = 5)` of a section with its `kind`."""
+    rest = ", ".join(f"{name} = {plain(value)}" for name, value in settings.items() if name != "kind")
+    return f"{settings.get('kind', '')}{f' ({rest})' if rest else ''}"
+
+
+def plain(value: Any) -> str:
+    """The value of a setting."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None or value == "" else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float | None) -> str:
@@ -90,7 +123,7 @@ def _scale(*shown: float) -> tuple[int, int]:
     """A power of ten (0: none) and decimals that give the largest of the numbers three digits."""
     largest = max(map(abs, shown))
     if largest == 0:
-        return 0, 0
+        return 0, 2
     digits = math.floor(math.log10(largest))
     return (0, max(0, 2 - digits)) if SMALLEST <= largest < LARGEST else (digits, 2)
 

@@ -235,7 +235,7 @@ def run_cli(*arguments, **changes):
 def test_a_comparison_killed_at_ten_random_moments_ends_in_the_same_result(tmp_path):
     table = tmp_path / "table.csv"
     csv.write_csv(small_table(600), table)
-    checkpoint_every_epoch = "import seqloom.train.loop as loop; loop.CHECKPOINT_SECONDS = 0"
+    checkpoint_every_epoch = "import seqloom.training.loop as loop; loop.CHECKPOINT_SECONDS = 0"
     command = [
         sys.executable, "-c", f"{checkpoint_every_epoch}; from seqloom.cli import main; main()",
         "compare", str(table), "--seeds", "2", "--device", "cpu", "--set", "train.epochs=12", "--json",

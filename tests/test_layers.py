@@ -14,7 +14,7 @@ LAYERS = (
     "errors findings files registry alphabet tokens store metrics stats resample bootstrap verdict",
     "read canonical where roles table check joined calibrate",
     "target mutation split encode summary rule simulate domain shift",
-    "nn train predict generate",
+    "nn training predict generate",
     "config environment run experiment evaluation prediction inspection compare"
     " ensemble tune explain compress report",
     "api estimators show cli serve __init__ __main__",

@@ -25,7 +25,7 @@ from seqloom.registry import Recipe, available, build, nearest, recipe_class, se
 from seqloom.split.base import Splitter
 from seqloom.table import DataSection, Table
 from seqloom.target import Target, TargetSection
-from seqloom.train.settings import TrainSection
+from seqloom.training.settings import TrainSection
 
 Settings = dict[str, Any]
 Sections = dict[str, Any]

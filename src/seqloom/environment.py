@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from seqloom.train.settings import TrainSection
+from seqloom.training.settings import TrainSection
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pyarrow", "torch", "lightning-fabric", "safetensors")
 

@@ -68,7 +68,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         if not len(text):
             raise ValueError("no sequence with a target: there is nothing to fit")
         table = self._table(text)
-        variant = resolve(drafts(self._sections(), [self.predictor])[0], table, target)
+        variant = resolve(drafts(self._sections(), ())[0], table, target)
         strata = None if target.task == "regression" else y
         valid = inner_split(input_groups(table), strata, self.random_state)
         rows = {True: np.flatnonzero(valid), False: np.flatnonzero(~valid)}
@@ -91,6 +91,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _sections(self) -> dict[str, Any]:
         sections: dict[str, Any] = {"train": {"seeds": self.seeds, "seed": self.random_state}}
+        sections["predictor"] = {"kind": self.predictor}
         if self.encoder is not None:
             sections["encoder"] = {"kind": self.encoder}
         return override(sections, self.settings or {})

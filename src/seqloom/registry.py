@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -209,8 +209,8 @@ def _problem(problem: Mapping[str, Any], cls: type[Recipe], where: str) -> str:
 
 def _type_text(annotation: Any) -> str:
     options = get_args(annotation)
-    if options and all(isinstance(option, str) for option in options):
-        return " | ".join(options)
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, options))
     return (
         annotation.__name__ if isinstance(annotation, type) and not options else str(annotation).replace("typing.", "")
     )

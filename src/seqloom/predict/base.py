@@ -17,7 +17,7 @@ from seqloom.encode.base import Inputs, State
 from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.target import Target
-from seqloom.train.settings import TrainSection
+from seqloom.training.settings import TrainSection
 
 
 @dataclass(frozen=True)

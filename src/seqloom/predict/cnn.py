@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -25,8 +25,8 @@ class CNN(Net):
 
     width: Annotated[int, Field(ge=1)] = 64
     """Channels D."""
-    kernel: Annotated[int, Field(ge=1)] = 5
-    """Symbols seen by each convolution; odd."""
+    kernel: Literal[1, 3, 5, 7, 9, 11, 15, 21] = 5
+    """Symbols seen by each convolution."""
     layers: Annotated[int, Field(ge=1)] = 2
     """Convolutions."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -38,16 +38,19 @@ class CNN(Net):
 
 
 class ConvNet(nn.Module):
-    """Embedding, convolutions, pooling, head."""
+    """Embedding, convolutions, pooling, head.
+
+    Two layers need no norm: with one, GB1 three_vs_rest took half as long again and ranked no better. Channels stand before
+    positions between the convolutions, as they want them; a copy each way costs as much as the convolution.
+    """
 
     def __init__(self, recipe: CNN, dims: Dims) -> None:
         super().__init__()
         width = recipe.width
         self.embedding = nn.Embedding(dims.vocabulary, width, padding_idx=0)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(width, width, recipe.kernel, padding="same") for _ in range(recipe.layers)
+            nn.Conv1d(width, width, recipe.kernel, padding=recipe.kernel // 2) for _ in range(recipe.layers)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(recipe.layers))
         self.head = nn.Sequential(
             nn.Linear(2 * width + dims.n_covariates, width),
             nn.GELU(),
@@ -57,10 +60,10 @@ class ConvNet(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, covariates: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), covariates (B, C) to (B, T)."""
-        kept = mask.unsqueeze(-1)
-        x = self.embedding(ids)  # (B, L, D)
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            update = convolution((x * kept).transpose(1, 2)).transpose(1, 2)
-            x = x + nn.functional.gelu(norm(update))
-        pooled = torch.cat([masked_max(x, mask), masked_mean(x, mask), covariates], dim=1)
-        return self.head(pooled)
+        kept = mask.unsqueeze(1)  # (B, 1, L)
+        x = self.embedding(ids).transpose(1, 2).contiguous()  # (B, D, L), zero where padded, and kept so below
+        for convolution in self.convolutions:
+            x = x + nn.functional.gelu(convolution(x)) * kept
+        x = x.transpose(1, 2)  # (B, L, D)
+        out: Tensor = self.head(torch.cat([masked_max(x, mask), masked_mean(x, mask), covariates], dim=1))
+        return out

@@ -22,10 +22,10 @@ from seqloom.encode.base import Inputs, State
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, default_loss
 from seqloom.registry import register  # noqa: F401 - nets import it from here beside Net
 from seqloom.tokens import WIDTH_STEP, bucketed
-from seqloom.train.loop import Epoch, Step, open_fabric, optimise, resolved_device
+from seqloom.training.loop import Epoch, Step, open_fabric, optimise, resolved_device
 
-PREDICT_SYMBOLS = 2**17
-"""Symbols (or feature rows times 64) per batch when predicting: a few tens of megabytes of activations."""
+PREDICT_SYMBOLS = {"cpu": 2**14, "cuda": 2**20, "mps": 2**18}
+"""Symbols (or feature rows times 64) per batch when predicting: on a CPU few enough to stay in its cache."""
 MONITOR_ROWS = 1000
 """Rows scored after each epoch for the curves; more would cost more than the training of a small table."""
 
@@ -188,7 +188,8 @@ def outputs(module: nn.Module, inputs: DeviceInputs, dims: Dims) -> np.ndarray:
     if not len(inputs.lengths):
         return result
     longest = max(int(inputs.lengths.max()), 1)
-    for rows in bucketed(inputs.lengths, max(PREDICT_SYMBOLS // longest, 1), None):
+    symbols = PREDICT_SYMBOLS[next(module.parameters()).device.type]
+    for rows in bucketed(inputs.lengths, max(symbols // longest, 1), None):
         output = module(*inputs.batch(rows)).double()
         if dims.task == "multiclass":
             output = output.softmax(1)

@@ -81,8 +81,8 @@ def _template(facts: Facts) -> jinja2.Template:
 
 
 def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
-    named = {
-        "leaderboard": "Leaderboard",
+    headings = {
+        "leaderboard": "Leaderboard" if view["board"].rows else "Progress",
         "differences": "Paired differences",
         "variants": "Variants",
         "data": "Data",
@@ -91,7 +91,7 @@ def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         "curves": "Training",
         "reproducibility": "Reproducibility",
     }
-    return [(anchor, text) for anchor, text in named.items() if view.get(anchor, True)]
+    return [(anchor, text) for anchor, text in headings.items() if view.get(anchor, True)]
 
 
 def _title(facts: Facts) -> str:
@@ -115,18 +115,18 @@ def _verdict(facts: Facts) -> str:
 def _unfinished(facts: Facts) -> str:
     if facts.complete:
         return ""
-    most = "" if all(run.evaluated or len(run.finished) == run.planned for run in facts.runs) else "at most "
-    folds = f"; {facts.n_folds} fold{'s' if facts.n_folds > 1 else ''} planned" if facts.n_folds else ""
+    most = "" if all(run.evaluated for run in facts.runs) else "at most "
+    folds = f" in {plural(facts.n_folds, 'fold')}" if facts.n_folds else ""
     return (
-        f"{facts.finished} of {most}{facts.planned} members (one fold, one seed) are done{folds}. "
-        f"Run the same {'compare' if facts.kind == 'experiment' else 'train'} command again to go on where it stopped."
+        f"{facts.finished} of {most}{facts.planned} members (one fold, one seed){folds} are done."
+        " The same command goes on where it stopped."
     )
 
 
 def _alert(facts: Facts) -> str:
     everything = [*findings_of(facts.data), *findings_of(facts.audit)]
     words = [
-        f"{n} {severity}{'s' if n > 1 else ''}"
+        plural(n, severity)
         for severity in ("error", "warning")
         if (n := sum(each["severity"] == severity for each in everything))
     ]
@@ -139,12 +139,13 @@ def _alert(facts: Facts) -> str:
 def _key_facts(facts: Facts) -> list[tuple[str, str]]:
     tests = sum(fold["counts"]["test"] for fold in facts.audit.get("folds", ()))
     scale = facts.board.get("scale", "")
+    n_naive = sum(run.baseline for run in facts.runs)
     found = {
         "task": f"{facts.task}{f'; scores on the scale {scale}' if scale not in ('', 'original units') else ''}",
         "primary metric": f"{facts.primary}, {_direction(facts, facts.primary)}" if facts.primary else "",
         "rows": count(facts.data["rows"]) if facts.data else "",
         "test rows": f"{count(tests)} in {plural(facts.n_folds, 'fold')}" if tests else "",
-        "variants": f"{len(facts.runs)}, of which {plural(sum(run.baseline for run in facts.runs), 'baseline')}",
+        "variants": str(len(facts.runs)) + (f", of which {plural(n_naive, 'baseline')}" if n_naive else ""),
         "time": duration(facts.board.get("seconds")),
     }
     return [(term, text) for term, text in found.items() if text]
@@ -194,14 +195,14 @@ def _board(facts: Facts) -> Board:
 
 
 def _progress(facts: Facts, run: RunFacts) -> dict[str, Any]:
-    folds = sorted({fold for fold, _ in run.finished})
-    seeds = sorted({seed for _, seed in run.finished})
-    at_most = "at most " if not run.evaluated and len(run.finished) < run.planned else ""
+    folds, seeds = ({member[axis] for member in run.finished} for axis in (0, 1))
+    most = "" if run.evaluated else "at most "
+    n_seeds = max(run.planned // facts.n_folds, len(seeds)) if facts.n_folds else len(seeds)
     return {
         "run": run,
-        "done": f"{len(run.finished)} of {at_most}{run.planned}",
-        "folds": f"{len(folds)} of {facts.n_folds}" if facts.n_folds else _listed(folds),
-        "seeds": _listed(seeds),
+        "done": f"{len(run.finished)} of {most}{run.planned}",
+        "folds": f"{len(folds)} of {facts.n_folds}" if facts.n_folds else len(folds),
+        "seeds": f"{len(seeds)} of {most if n_seeds > 1 else ''}{n_seeds}",
     }
 
 
@@ -220,7 +221,7 @@ def _differences(facts: Facts) -> dict[str, Any] | None:
         cells: list[dict[str, Any] | None] = [None] * place
         for other in runs[place + 1 :]:
             difference = run.differences[other.name]
-            shown = parts(difference if sign > 0 else -difference)
+            shown = parts(difference if sign > 0 else -difference, signed=True)
             kind = "undefined" if not shown.bounds else "told" if difference.excludes_zero else "nd"
             cells.append({**shown._asdict(), "kind": kind})
         rows.append({"run": run, "cells": cells})

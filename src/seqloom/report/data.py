@@ -77,6 +77,7 @@ def partition_section(facts: Facts) -> dict[str, Any] | None:
         "splitter": f"Split {recipe(splitter)}",
         "guarantee": facts.audit.get("guarantee", "").rstrip("."),
         "folds": folds[:MOST_FOLDS],
+        "all_used": not facts.unused and not any(fold["counts"].get("unused") for fold in folds),
         "more": f"{len(folds) - MOST_FOLDS} more folds are in audit.json." if len(folds) > MOST_FOLDS else "",
         "findings": told(findings_of(facts.audit)),
     }

@@ -232,7 +232,7 @@ def _runs(
     resolved = _toml(folder / "resolved.toml")
     names = [row["variant"] for row in board.get("leaderboard", ())]
     if "experiment" in resolved or (not resolved and any(_is_run(folder / name) for name in names)):
-        wanted = {**resolved.get("experiment", {}), **dict.fromkeys(names)}
+        wanted = {**dict.fromkeys(names), **resolved.get("experiment", {})}
         return "experiment", tuple(_run(name, folder / name, n_folds, wanted[name]) for name in wanted)
     if not _is_run(folder):
         raise RunError(

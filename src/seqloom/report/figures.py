@@ -166,7 +166,9 @@ def prediction_groups(facts: Facts, pens: Mapping[str, Pen]) -> list[Group]:
         return [*_regression(facts, found), *_search(facts, found, pens)]
     if facts.task == "binary":
         return _search(facts, found, pens)
-    return _multiclass(found) if facts.task == "multiclass" else _multilabel(found)
+    if facts.task == "multiclass":
+        return _multiclass(found)
+    return _multilabel(found) if facts.task == "multilabel" else []
 
 
 def curve_groups(facts: Facts) -> list[Group]:

@@ -41,14 +41,14 @@ def number(value: float | None) -> str:
     return _fixed(value, exponent, decimals) + _power(exponent)
 
 
-def parts(score: Interval) -> Parts:
+def parts(score: Interval, *, signed: bool = False) -> Parts:
     """The value and its bounds, all to the same decimals: three below 10, so that scores line up in a column.
 
-    More are shown where a bound is not 0 but would look it.
+    `signed`: show more where a bound is not 0 but would look it, because its sign is what matters.
 
     >>> parts(Interval(0.7549, 0.742, 0.767))
     Parts(value='0.755', bounds='(0.742–0.767)')
-    >>> parts(Interval(0.003, -0.0004, 0.0062))
+    >>> parts(Interval(0.003, -0.0004, 0.0062), signed=True)
     Parts(value='0.0030', bounds='(−0.0004 to 0.0062)')
     >>> parts(Interval(1.654e7, 1.351e7, 1.923e7))
     Parts(value='1.65', bounds='(1.35–1.92) ×10⁷')
@@ -63,7 +63,7 @@ def parts(score: Interval) -> Parts:
     exponent, decimals = _scale(*shown)
     if exponent == 0:
         decimals = 3 if decimals >= 2 else decimals
-        while decimals < MOST_DECIMALS and any(each and round(each, decimals) == 0 for each in shown[1:]):
+        while signed and decimals < MOST_DECIMALS and any(each and round(each, decimals) == 0 for each in shown[1:]):
             decimals += 1
     value, low, high = (_fixed(each, exponent, decimals) for each in shown)
     power = f" {_power(exponent)}" if exponent else ""

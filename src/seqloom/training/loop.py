@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seqloom.errors import ConfigError
-from seqloom.train.settings import TrainSection
+from seqloom.training.settings import TrainSection
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -79,10 +79,10 @@ def resolved_device(device: str) -> str:
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         return "cuda" if has["cuda"] else "mps" if has["mps"] else "cpu"
-    kind = device.partition(":")[0]
-    if kind not in has:
+    kind, colon, index = device.partition(":")
+    if kind not in has or (colon and not (kind == "cuda" and index.isdigit())):
         raise ConfigError(f"[train] device = {device!r}: no such device; use auto, cpu, cuda, cuda:1 or mps")
-    if not has[kind]:
+    if not has[kind] or (index and int(index) >= torch.cuda.device_count()):
         raise ConfigError(f"[train] device = {device!r} is not available on this machine; use --device auto")
     return device
 

@@ -1,0 +1,353 @@
+"""The optimisation loop: which weights are kept, how a training goes on where it was cut off, what the losses are."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from contracts.tables import Case
+from sklearn.metrics import log_loss, mean_squared_error
+
+from seqloom.encode.base import Inputs
+from seqloom.errors import ConfigError
+from seqloom.predict.base import Dims, Examples, Job, default_loss
+from seqloom.predict.net import supervised_loss
+from seqloom.registry import build, validated
+from seqloom.training import loop
+from seqloom.training.loop import LAST_RATE, Step, learning_rate, open_fabric, optimise, resolved_device
+from seqloom.training.settings import LEAST_EPOCHS, LEAST_STEPS, TrainSection
+
+FABRIC = open_fabric("cpu")
+
+
+class Count(Step):
+    """A weight that goes up by one in every epoch, and a valid loss that is given beforehand."""
+
+    def __init__(self, losses):
+        self.module = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(self.module.weight)
+        self.modules, self.optimizers, self.losses, self.epoch = {"net": self.module}, {}, losses, -1
+
+    def batches(self, epoch):
+        self.epoch = epoch
+        yield from range(2)
+
+    def update(self, batch, fabric):
+        with torch.no_grad():
+            self.module.weight += 0.5
+        return {"loss": torch.tensor(float(batch))}
+
+    def validate(self):
+        return {"valid_loss": self.losses[self.epoch]}
+
+
+class Noisy(Step):
+    """Linear regression with dropout, batch norm and AdamW: all that a checkpoint has to bring back."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+        )
+        optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
+        self.module, self.optimizer = FABRIC.setup(module, optimizer)
+        self.modules, self.optimizers = {"net": self.module}, {"net": self.optimizer}
+        rng = torch.Generator().manual_seed(1)
+        self.x, self.y = torch.randn(40, 4, generator=rng), torch.randn(40, 1, generator=rng)
+
+    def batches(self, epoch):
+        order = np.random.default_rng(epoch).permutation(30)
+        yield from np.split(order, 3)
+
+    def update(self, batch, fabric):
+        loss = torch.nn.functional.mse_loss(self.module(self.x[batch]), self.y[batch])
+        self.optimizer.zero_grad()
+        fabric.backward(loss)
+        self.optimizer.step()
+        return {"loss": loss}
+
+    def validate(self):
+        with torch.no_grad():
+            return {"valid_loss": float(torch.nn.functional.mse_loss(self.module(self.x[30:]), self.y[30:]))}
+
+
+def weights(step):
+    return {key: value.clone() for key, value in step.module.state_dict().items()}
+
+
+class Cut(Exception):
+    """The power goes off."""
+
+
+def cut_off_at(epoch):
+    def progress(done, _):
+        if done == epoch:
+            raise Cut
+
+    return progress
+
+
+# Early stopping
+
+
+def test_the_weights_of_the_epoch_with_the_lowest_valid_loss_are_kept():
+    step = Count([5.0, 3.0, 4.0, 2.0, 6.0, 7.0])
+    curve = optimise(step, TrainSection(patience=10), 6, 0, FABRIC)
+    assert len(curve) == 6
+    assert step.module.weight.item() == 4  # after four epochs of two steps of a half
+
+
+def test_training_stops_when_the_valid_loss_has_not_fallen_for_so_many_epochs():
+    losses = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
+    step = Count(losses)
+    curve = optimise(step, TrainSection(patience=3), 6, 0, FABRIC)
+    assert [line.valid_loss for line in curve] == losses[:5]  # an equal loss is not a lower one
+    assert step.module.weight.item() == 2
+
+
+def test_a_loss_that_is_no_number_is_never_the_best():
+    step = Count([math.nan, 2.0, math.nan, math.inf])
+    optimise(step, TrainSection(patience=10), 4, 0, FABRIC)
+    assert step.module.weight.item() == 2
+
+
+def test_a_line_of_the_curve_says_epoch_rate_and_mean_training_loss():
+    curve = optimise(Count([1.0, 2.0]), TrainSection(schedule="constant", lr=0.1), 2, 0, FABRIC)
+    assert [(line.epoch, line.lr, line.train_loss, line.valid_loss) for line in curve] == [
+        (0, 0.1, 0.5, 1),
+        (1, 0.1, 0.5, 2),
+    ]
+    assert math.isnan(curve[0].test_score)
+
+
+def test_progress_is_told_after_every_epoch():
+    told = []
+    optimise(Count([1.0] * 3), TrainSection(), 3, 0, FABRIC, progress=lambda *numbers: told.append(numbers))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 5, 9])
+def test_a_training_that_is_cut_off_and_started_again_ends_in_the_same_bits(epoch, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    settings = TrainSection(patience=20, lr=0.05)
+    whole = Noisy()
+    curve = optimise(whole, settings, 10, 3, FABRIC)
+    with pytest.raises(Cut):
+        optimise(Noisy(), settings, 10, 3, FABRIC, tmp_path, cut_off_at(epoch))
+    assert (tmp_path / "state.safetensors").exists() == (epoch > 1)
+    resumed = Noisy()
+    torch.manual_seed(99)
+    told = []
+    again = optimise(resumed, settings, 10, 3, FABRIC, tmp_path, lambda *numbers: told.append(numbers[0]))
+    assert told[0] == epoch  # it goes on after the last epoch that was saved
+    assert again == curve or str(again) == str(curve)  # NaN of scores that were not asked for
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(resumed)[name]), name
+
+
+def test_a_training_that_was_finished_is_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    first, second = Noisy(), Noisy()
+    curve = optimise(first, TrainSection(), 5, 0, FABRIC, tmp_path)
+    told = []
+    again = optimise(second, TrainSection(), 5, 0, FABRIC, tmp_path, lambda *numbers: told.append(numbers))
+    assert told == []
+    assert str(again) == str(curve)
+    assert all(torch.equal(value, weights(second)[name]) for name, value in weights(first).items())
+
+
+def test_a_short_training_writes_no_checkpoint(tmp_path):
+    optimise(Noisy(), TrainSection(), 2, 0, FABRIC, tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_net_that_is_cut_off_and_started_again_predicts_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    case = Case("cnn", "regression", n=60)
+    train, valid, test = (case.examples[name] for name in ("train", "valid", "test"))
+    job = Job(
+        case.dims, 5, case.variant.train, monitor={"test": test}, score=lambda _, predicted: float(np.mean(predicted))
+    )
+    predictor = case.variant.predictor
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = predictor.fit(train, valid, replace(job, folder=tmp_path / "whole"))
+    with pytest.raises(Cut):
+        predictor.fit(train, valid, replace(job, folder=tmp_path / "cut", progress=cut_off_at(4)))
+    resumed = predictor.fit(train, valid, replace(job, folder=tmp_path / "cut"))
+    assert np.array_equal(whole.predict(test.inputs), resumed.predict(test.inputs))
+    curves = [pq.read_table(tmp_path / name / "curves.parquet") for name in ("whole", "cut")]
+    assert curves[0].equals(curves[1])
+    assert curves[0].num_rows == 8
+    assert (curves[0]["test_score"].to_numpy() != 0).all()
+
+
+# Settings
+
+
+def test_the_cosine_schedule_falls_from_the_highest_rate_to_a_hundredth_of_it():
+    settings = TrainSection(lr=0.2)
+    rates = [learning_rate(settings, epoch, 11) for epoch in range(11)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[5] == pytest.approx(0.2 * (1 + LAST_RATE) / 2)
+    assert rates[10] == pytest.approx(0.2 * LAST_RATE)
+    assert rates == sorted(rates, reverse=True)
+    assert learning_rate(settings, 0, 1) == 0.2
+
+
+def test_the_constant_schedule_keeps_the_rate():
+    settings = TrainSection(lr=0.2, schedule="constant")
+    assert [learning_rate(settings, epoch, 7) for epoch in range(7)] == [0.2] * 7
+
+
+def test_the_rate_of_the_schedule_is_the_one_the_optimiser_uses():
+    step = Noisy()
+    seen = []
+    optimise(
+        step, TrainSection(lr=0.1), 3, 0, FABRIC, progress=lambda *_: seen.append(step.optimizer.param_groups[0]["lr"])
+    )
+    assert seen == [learning_rate(TrainSection(lr=0.1), epoch, 3) for epoch in range(3)]
+
+
+def test_small_tables_get_more_epochs_until_there_are_enough_steps():
+    assert TrainSection().epochs_for(10) == LEAST_STEPS
+    assert TrainSection(batch=64).epochs_for(6400) == LEAST_EPOCHS
+    assert TrainSection(batch=10).epochs_for(250) == LEAST_STEPS // 25
+    assert TrainSection(epochs=3).epochs_for(10) == 3
+    assert TrainSection().epochs_for(0) == LEAST_STEPS
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu", "CPU", ""])
+def test_a_device_that_is_none_is_named(device):
+    with pytest.raises(ConfigError, match=rf"\[train\] device = '{device}': no such device; use auto, cpu, cuda"):
+        open_fabric(device)
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(
+            ConfigError, match=f"device = '{device}' is not available on this machine; use --device auto"
+        ):
+            resolved_device(device)
+
+
+def test_one_of_several_devices_is_taken_by_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolved_device("auto") == "cuda"
+    assert resolved_device("cuda:1") == "cuda:1"
+    with pytest.raises(ConfigError, match="device = 'cuda:2' is not available on this machine"):
+        resolved_device("cuda:2")
+
+
+@pytest.mark.parametrize("device", ["cpu:0", "cuda:", "cuda:x", "mps:1"])
+def test_a_device_number_where_none_can_be_is_refused(device):
+    with pytest.raises(ConfigError, match=rf"\[train\] device = '{device}': no such device"):
+        resolved_device(device)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"lr": 0}, {"batch": 0}, {"patience": 0}, {"seeds": 0}, {"schedule": "linear"}, {"lr": -1}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=rf"\[train\] {next(iter(wrong))} = "):
+        validated(TrainSection, wrong, "[train]")
+
+
+# Losses
+
+RNG = np.random.default_rng(0)
+
+
+def with_holes(y, share=0.3):
+    return np.where(RNG.random(y.shape) < share, np.nan, y)
+
+
+def both_losses(logits, y, dims):
+    """The loss that is trained on, and the loss taken of predictions."""
+    output = torch.from_numpy(logits)
+    trained = float(supervised_loss(output, torch.from_numpy(y).float(), dims))
+    shares = (
+        output.softmax(1) if dims.task == "multiclass" else output.sigmoid() if dims.task != "regression" else output
+    )
+    return trained, default_loss(y, shares.numpy(), dims)
+
+
+def test_the_binary_loss_is_the_log_loss_of_the_known_rows():
+    logits, y = RNG.normal(0, 2, (50, 1)), with_holes(RNG.integers(0, 2, (50, 1)).astype(float))
+    known = ~np.isnan(y[:, 0])
+    expected = log_loss(y[known, 0], 1 / (1 + np.exp(-logits[known, 0])))
+    assert both_losses(logits, y, Dims("binary", 1, 1)) == pytest.approx((expected, expected), rel=1e-5)
+
+
+def test_the_multiclass_loss_is_the_log_loss_of_the_known_rows():
+    logits, y = RNG.normal(0, 2, (50, 4)), with_holes(RNG.integers(0, 4, (50, 1)).astype(float))
+    known = ~np.isnan(y[:, 0])
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = log_loss(y[known, 0], shares[known], labels=[0, 1, 2, 3])
+    assert both_losses(logits, y, Dims("multiclass", 1, 4)) == pytest.approx((expected, expected), rel=1e-5)
+
+
+def test_the_multilabel_loss_is_the_log_loss_of_all_known_cells_together():
+    logits, y = RNG.normal(0, 2, (50, 3)), with_holes(RNG.integers(0, 2, (50, 3)).astype(float))
+    known = ~np.isnan(y)
+    expected = log_loss(y[known], 1 / (1 + np.exp(-logits[known])))
+    assert both_losses(logits, y, Dims("multilabel", 3, 3)) == pytest.approx((expected, expected), rel=1e-5)
+
+
+def test_the_loss_of_values_is_the_mean_squared_error_of_the_known_cells():
+    outputs, y = RNG.normal(0, 2, (50, 2)), with_holes(RNG.normal(0, 1, (50, 2)))
+    known = ~np.isnan(y)
+    expected = mean_squared_error(y[known], outputs[known])
+    assert both_losses(outputs, y, Dims("regression", 2, 2)) == pytest.approx((expected, expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "multilabel"])
+def test_a_missing_target_pulls_at_no_weight(task):
+    n_columns = 2 if task in ("regression", "multilabel") else 1
+    dims = Dims(task, n_columns, 3 if task == "multiclass" else n_columns)
+    output = torch.randn(6, dims.n_outputs, requires_grad=True)
+    y = torch.ones(6, n_columns)
+    y[2] = torch.nan
+    supervised_loss(output, y, dims).backward()
+    assert torch.isfinite(output.grad).all()
+    assert (output.grad[2] == 0).all()
+    assert (output.grad[[0, 1, 3, 4, 5]] != 0).any(1).all()
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass", "multilabel"])
+def test_a_batch_without_any_target_is_harmless(task):
+    dims = Dims(task, 1, 3 if task == "multiclass" else 1)
+    output = torch.randn(4, dims.n_outputs, requires_grad=True)
+    loss = supervised_loss(output, torch.full((4, 1), torch.nan), dims)
+    loss.backward()
+    assert loss.item() == 0
+    assert (output.grad == 0).all()
+    assert default_loss(np.full((4, 1), np.nan), np.zeros((4, dims.n_outputs)), dims) == math.inf
+
+
+def test_sure_and_wrong_predictions_cost_much_but_not_infinitely():
+    cost = default_loss(np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]), Dims("binary", 1, 1))
+    assert 10 < cost < 20
+
+
+def test_nets_train_on_rows_of_known_targets_as_if_the_others_were_not_there():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    y = x[:, :1].astype(float)
+    dims = Dims("regression", 1, 1, n_features=3)
+    predictor = build("predictor", {"kind": "mlp", "hidden": [8], "dropout": 0.0})
+    job = Job(dims, 0, TrainSection(epochs=3, batch=80, device="cpu"))
+    valid = Examples(Inputs(features=x), y)
+    alone = predictor.fit(Examples(Inputs(features=x), y), valid, job)
+    nothing_known = Examples(
+        Inputs(features=np.concatenate([x, 100 + x])), np.concatenate([y, np.full((40, 1), np.nan)])
+    )
+    beside = predictor.fit(nothing_known, valid, job)
+    np.testing.assert_allclose(beside.predict(valid.inputs), alone.predict(valid.inputs), atol=1e-5)

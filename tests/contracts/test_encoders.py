@@ -85,11 +85,12 @@ def test_every_kind_and_setting_is_documented(kind):
     assert all(len(field.text) > 3 for field in found.fields)
 
 
-def test_one_hot_marks_the_symbol_at_each_varying_position():
+def test_one_hot_marks_the_symbol_at_each_varying_position_even_one_new_to_it():
     data = pa.table({"sequence": ["ACA", "ADA", "AEA"], "y": [1.0, 2, 3]})
     table = read_table(data, DataSection(sequence=("sequence",), alphabet="protein"), ("y",))
-    features = build("encoder", {"kind": "one-hot"}).fit(table).transform(table).features
-    np.testing.assert_array_equal(features, np.eye(3))
+    fitted = build("encoder", {"kind": "one-hot"}).fit(table.take([0, 1]))
+    features = fitted.transform(table).features
+    np.testing.assert_array_equal(features, np.eye(20)[1:4])
 
 
 def test_one_hot_of_unequal_lengths_sees_both_ends():

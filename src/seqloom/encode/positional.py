@@ -7,6 +7,7 @@ end of each layout.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -17,9 +18,12 @@ from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.tokens import Tokens
 
+MOST_STANDARD = 25
+"""Alphabets of more standard symbols than this (SMILES) keep only those that training rows hold."""
+
 
 class PositionalEncoder(FeatureEncoder):
-    """Symbols by position, each symbol a vector; features that never vary in training rows are left out."""
+    """Symbols by position, each symbol a vector; positions that never vary in training rows are left out."""
 
     scales = False
 
@@ -28,24 +32,28 @@ class PositionalEncoder(FeatureEncoder):
     longest: int = 0
     """Positions laid out from each end; 0 takes the longest training sequence."""
 
+    @abstractmethod
     def vectors(self, alphabet: Alphabet) -> np.ndarray:
         """The vector of every id, float32 (V, K); row 0, padding, is zero."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def components(self, alphabet: Alphabet, present: np.ndarray) -> np.ndarray:
+        """Which of the K components to keep where positions vary, given the ids that training rows hold."""
 
     def learn(self, tokens: Tokens, alphabet: Alphabet) -> State:
-        """Which (layout, position) pairs and vector components vary among training rows."""
+        """Which (layout, position) pairs vary among training rows, with the components kept of each."""
         lengths = tokens.lengths
         longest = self.longest or int(lengths.max(initial=1))
         equal = bool(len(lengths)) and int(lengths.min()) == int(lengths.max())
         align = self.align if self.align != "auto" else "left" if equal else "both"
         layouts = {"left": [0], "right": [1], "both": [0, 1]}[align]
-        vectors = self.vectors(alphabet)
+        components = self.components(alphabet, np.unique(tokens.values))
         kept = []
         for layout in layouts:
             for position in range(longest):
-                present = np.unique(_column(tokens, layout, position))
-                varying = np.ptp(vectors[present], axis=0) > 0
-                kept += [(layout, position, component) for component in np.flatnonzero(varying)]
+                column = _column(tokens, layout, position)
+                if (column != column[0]).any():
+                    kept += [(layout, position, component) for component in components]
         refuse_huge(len(tokens), len(kept), self.kind, "use encoder kmer or composition, or --set encoder.longest=100")
         return {"kept": np.array(kept, np.int32).reshape(-1, 3)}
 
@@ -74,6 +82,11 @@ class OneHot(PositionalEncoder):
         """The unit vector of every symbol."""
         return np.eye(alphabet.size, dtype=np.float32)[:, 1:]
 
+    def components(self, alphabet: Alphabet, present: np.ndarray) -> np.ndarray:
+        """The symbols that training rows hold, and all amino acids or nucleotides: valid rows may show others of them."""
+        few = len(alphabet.standard) <= MOST_STANDARD
+        return np.union1d(present, alphabet.ids(alphabet.standard) if few else present).astype(np.int64) - 1
+
 
 @register("encoder", "blosum62")
 class Blosum62(PositionalEncoder):
@@ -101,6 +114,10 @@ class Blosum62(PositionalEncoder):
         rows["*"] = [matrix["*", b] for b in PROTEIN.standard]
         empty = [0.0] * len(PROTEIN.standard)
         return np.array([empty] + [rows.get(symbol, empty) for symbol in alphabet.symbols], np.float32) / 4
+
+    def components(self, alphabet: Alphabet, present: np.ndarray) -> np.ndarray:
+        """All 20."""
+        return np.arange(len(PROTEIN.standard))
 
 
 def _column(tokens: Tokens, layout: int, position: int) -> np.ndarray:

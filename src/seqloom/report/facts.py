@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from seqloom.errors import RunError
@@ -301,14 +302,14 @@ def _unused(path: Path, audit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ..
     if path.exists():
         table = _parquet(path, columns=["row", "id", "reason"], filters=[("role", "=", "unused")])
         for reason in counts:
-            own = table.filter(pa.compute.equal(table["reason"], reason))
+            own = table.filter(pc.equal(table["reason"], reason))
             ids[reason] = list(dict.fromkeys(own["id"].slice(0, 50).to_pylist()))[:N_NAMED_ROWS]
     return tuple({"reason": reason, "count": count, "ids": ids[reason]} for reason, count in counts.items())
 
 
 def _target(column: pa.ChunkedArray, classes: Sequence[str]) -> np.ndarray:
     if classes:
-        return pa.compute.index_in(column, pa.array(classes)).cast(pa.float64()).to_numpy()
+        return pc.index_in(column, pa.array(classes)).cast(pa.float64()).to_numpy()
     if not pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
     return column.to_numpy()

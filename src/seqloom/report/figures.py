@@ -158,8 +158,7 @@ def pens_of(runs: Sequence[RunFacts]) -> dict[str, Pen]:
 
 def prediction_groups(facts: Facts, pens: Mapping[str, Pen]) -> list[Group]:
     """What is drawn of the predictions of test rows; empty as long as there are none."""
-    known = {run.name: run.predictions for run in facts.runs}
-    found = [(run, predicted) for run in facts.runs if (predicted := known[run.name]) is not None]
+    found = [(run, run.predictions) for run in facts.runs if run.predictions is not None]
     if not found:
         return []
     if facts.task == "regression":
@@ -213,15 +212,17 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
     averaged = {run.name: predicted.averaged() for run, predicted in found}
     target = facts.data.get("target") or {}
     log = str(target.get("transform", "")).startswith("log")
-    threshold = target.get("positive_below", None) or target.get("positive_above", None)
+    thresholds = [target[key] for key in ("positive_below", "positive_above") if target.get(key) is not None]
+    threshold = thresholds[0] if thresholds else None
     panels: list[list[Panel]] = [[] for _ in found]  # by variant
     dense = False
     for c in range(min(len(columns), MOST_COLUMNS)):
-        pairs = []
+        pairs, lost = [], []
         for run, _ in found:
             y, p = averaged[run.name][0][:, c], averaged[run.name][1][:, c]
-            known = np.isfinite(y) & np.isfinite(p) & (((y > 0) & (p > 0)) | (not log))
-            pairs.append((y[known], p[known]))
+            drawable = np.isfinite(y) & np.isfinite(p) & (((y > 0) & (p > 0)) | (not log))
+            pairs.append((y[drawable], p[drawable]))
+            lost.append(int((~np.isnan(y) & ~drawable).sum()))
         if not all(len(y) for y, _ in pairs):
             continue
         frame = window(np.concatenate([y for y, _ in pairs]), [p for _, p in pairs], log=log)
@@ -230,7 +231,7 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
             label = f"predicted against measured values, variant {v + 1} of the leaderboard"
             svg, most = predicted_against_true(f"fit-{c}-{v}", label, y, p, frame, threshold, dense=dense)
             heading = (run.name, _primary(facts, run)) if len(columns) == 1 else (columns[c], run.name)
-            panels[v].append(Panel(Markup(svg), *heading, _shown(len(y), most, frame.outside(p)), "small"))
+            panels[v].append(Panel(Markup(svg), *heading, _shown(len(y), most, frame.outside(p), lost[v]), "small"))
     text = (
         "Measured values across, predicted upwards, on the same axes for all variants, in the units of the table"
         f"{' (logarithmic axes)' if log else ''}. The line is where both are equal"
@@ -253,10 +254,12 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
     return [head, *each]
 
 
-def _shown(n: int, most: int, outside: int) -> str:
+def _shown(n: int, most: int, outside: int, lost: int) -> str:
     text = f"{count(n)} rows"
     if most:
         text += f", {count(most)} of them in the fullest hexagon"
+    if lost:
+        text += f"; {count(lost)} more have no place on these axes"
     return text + (f"; {count(outside)} predicted beyond the axes, drawn at the edge" if outside else "")
 
 
@@ -293,8 +296,9 @@ def _search(facts: Facts, found: Found, pens: Mapping[str, Pen]) -> list[Group]:
         Panel(Markup(roc), "ROC", text="Dotted: guessing."),
         Panel(Markup(recall), "Precision and recall", text=f"Dotted: the share of positives, {number(share)}."),
     )
-    mean = " Each curve is the mean over folds and seeds, as the scores are." if len(found[0][1].members()) > 1 else ""
-    return [Group(f"Search for positives: {_positives(facts, found[0][1])}", mean.strip(), panels, tuple(legend))]
+    several = any(len(run.finished) > 1 for run, _ in found)
+    mean = "Each curve is the mean over folds and seeds, as the scores are." if several else ""
+    return [Group(f"Search for positives: {_positives(facts, found[0][1])}", mean, panels, tuple(legend))]
 
 
 def _as_search(facts: Facts, predicted: Predictions) -> list[tuple[np.ndarray, np.ndarray]] | None:
@@ -312,7 +316,7 @@ def _as_search(facts: Facts, predicted: Predictions) -> list[tuple[np.ndarray, n
         for y, p in predicted.members():
             hit = y < below if below is not None else y > above
             pairs.append((np.where(np.isnan(y), np.nan, hit)[:, 0], (-p if below is not None else p)[:, 0]))
-    return [(y[~np.isnan(y)], p[~np.isnan(y)]) for y, p in pairs]
+    return [(y[known], p[known]) for y, p in pairs for known in (~np.isnan(y) & ~np.isnan(p),)]
 
 
 def _positives(facts: Facts, predicted: Predictions) -> str:

@@ -15,7 +15,7 @@ LAYERS = (
     "read canonical where roles table check joined calibrate",
     "target mutation split encode summary rule simulate domain shift",
     "nn training predict generate",
-    "config environment run experiment evaluation prediction inspection compare"
+    "config environment run plan folds experiment evaluation conclude prediction inspection compare"
     " ensemble tune explain compress report",
     "api estimators show cli serve __init__ __main__",
 )

@@ -266,7 +266,8 @@ def _missing_targets(table: Table) -> list[Finding]:
     worst = max(holes, key=lambda name: table.data[name].null_count)
     what = f"rows have no value of the target {worst!r}"
     if len(holes) > 1:
-        what = f"rows lack a value in one or more of {len(holes)} targets (most in {worst!r}, {table.data[worst].null_count:,} rows)"
+        most = f"most in {worst!r}, {table.data[worst].null_count:,} rows"
+        what = f"rows lack a value in one or more of {len(holes)} targets ({most})"
     return [_row_finding(table, "missing-target", "info", what, np.flatnonzero(empty))]
 
 

@@ -204,7 +204,7 @@ def report(folder: Path) -> None:
     help='What makes a row positive, e.g. "P2=L and P-1=V", "count(L)>=3"; or position, c-terminal, count, pair.',
 )
 @click.option("--effect", help="hard: the rule is the label; soft: it adds to a numeric target.")
-@click.option("--noise", type=float, help="hard: share of labels that are flipped; soft: standard deviation of the target's noise.")
+@click.option("--noise", type=float, help="hard: share of labels flipped; soft: standard deviation of noise.")
 @click.option("--seed", type=int, help="Seed.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), required=True, help="File to write (.csv, .tsv or .parquet)."

@@ -72,8 +72,8 @@ def test_no_better_than_the_baseline_comes_first() -> None:
 def test_a_baseline_that_leads_is_told_once() -> None:
     result = board("rmse", fixed("nearest", "rmse", 0.5), variant("cnn", "rmse", 0.52, 0.51, 0.53))
     assert verdict(result, ["nearest"]) == (
-        "no model is detectably better than the baseline 'nearest': "
-        "the advantage of cnn is -0.020 rmse (95 % CI -0.030..-0.010); "
+        "the baseline 'nearest' is better than every model: "
+        "than cnn, the best of them, by 0.020 rmse (95 % CI 0.010..0.030); "
         "nearest has the best rmse, 0.500 (lower is better, 95 % CI 0.500..0.500)"
     )
 

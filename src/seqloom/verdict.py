@@ -70,6 +70,10 @@ def _with_baseline(comparison: Comparison, models: Sequence[str], baseline: str,
         first = f"no model is detectably better than the baseline {baseline!r}"
         repeated = {models[0], baseline} == set(comparison.order[:2])  # the rivalry would say it again
         first += f": the advantage of {models[0]} is {value} {metric} ({interval})"
+        if all(_advantage(comparison, name, baseline).high < 0 for name in models):
+            loss, loss_interval = _numbers(-_advantage(comparison, models[0], baseline))
+            first = f"the baseline {baseline!r} is better than every model"
+            first += f": than {models[0]}, the best of them, by {loss} {metric} ({loss_interval})"
         return [first, *(clauses[:1] if repeated else clauses)]
     if better[0] != models[0]:
         other, other_interval = _numbers(_advantage(comparison, better[0], baseline))

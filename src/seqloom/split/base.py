@@ -279,7 +279,7 @@ def _audit(partition: Partition, splitter: Splitter, table: Table, keys: np.ndar
     for why, count in unused.items():
         if count:
             rows = table.row_numbers[np.flatnonzero((partition.reason == partition.reasons.index(why)).any(axis=0))]
-            findings.append(finding("unused-rows", "info", f"{count} rows are unused: {why}", rows))
+            findings.append(finding("unused-rows", "info", f"{count:,} rows are unused: {why}", rows))
     facts = {
         "splitter": {"kind": splitter.kind, **splitter.model_dump(mode="json")},
         "guarantee": splitter.guarantee,

@@ -36,9 +36,17 @@ def gb1(folder: Path) -> None:
         table = DATA / "fitness" / "flip_gb1" / f"{split}.csv.gz"
         settings = {"predictor.kind": "linear", "encoder.kind": "one-hot"}
         result = seqloom.train(table, out=folder / split.replace("_", "-"), settings=settings)
-        report(f"gb1_{split}_linear", scores(result, "spearman")["linear"], round(paper - GB1_SLACK, 3), "spearman, given split")
+        report(
+            f"gb1_{split}_linear",
+            scores(result, "spearman")["linear"],
+            round(paper - GB1_SLACK, 3),
+            "spearman, given split",
+        )
     result = seqloom.train(
-        DATA / "fitness" / "flip_gb1" / "three_vs_rest.csv.gz", out=folder / "cnn", settings={"predictor.kind": "cnn"}, seeds=3
+        DATA / "fitness" / "flip_gb1" / "three_vs_rest.csv.gz",
+        out=folder / "cnn",
+        settings={"predictor.kind": "cnn"},
+        seeds=3,
     )
     report("gb1_three_vs_rest_cnn", scores(result, "spearman")["cnn"], 0.80, "spearman, given split, mean of 3 seeds")
 
@@ -58,7 +66,9 @@ def rules(folder: Path) -> None:
         table = seqloom.Simulation(rows=RULE_ROWS, rule=rule).table()
         result = seqloom.compare(table, out=folder / rule, vary={"predictor.kind": ["mlp", "cnn"]})
         for kind in ("mlp", "cnn"):
-            report(f"rule_{rule}_{kind}", scores(result, "auroc")[kind], 0.999, f"auroc, {RULE_ROWS:,} simulated peptides")
+            report(
+                f"rule_{rule}_{kind}", scores(result, "auroc")[kind], 0.999, f"auroc, {RULE_ROWS:,} simulated peptides"
+            )
 
 
 def main() -> None:

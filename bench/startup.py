@@ -34,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(seqloom("simulate", "-o", str(folder / "table.csv")), check=True, capture_output=True)
-        subprocess.run(seqloom("simulate", "--rows", "50", "-o", str(folder / "fifty.csv")), check=True, capture_output=True)
+        subprocess.run(
+            seqloom("simulate", "--rows", "50", "-o", str(folder / "fifty.csv")), check=True, capture_output=True
+        )
         for kind in ("linear", "cnn"):
             subprocess.run(
                 seqloom("train", str(folder / "table.csv"), kind, "-o", str(folder / kind), "--set", "train.seeds=1"),
@@ -43,8 +45,12 @@ def main() -> None:
         commands = {
             "import_torch": [sys.executable, "-c", "import torch"],
             "help": seqloom("--help"),
-            "predict_50_linear": seqloom("predict", str(folder / "linear"), str(folder / "fifty.csv"), "-o", str(folder / "p.csv")),
-            "predict_50_cnn": seqloom("predict", str(folder / "cnn"), str(folder / "fifty.csv"), "-o", str(folder / "p.csv")),
+            "predict_50_linear": seqloom(
+                "predict", str(folder / "linear"), str(folder / "fifty.csv"), "-o", str(folder / "p.csv")
+            ),
+            "predict_50_cnn": seqloom(
+                "predict", str(folder / "cnn"), str(folder / "fifty.csv"), "-o", str(folder / "p.csv")
+            ),
         }
         times: dict[str, list[float]] = {figure: [] for figure in commands}
         for _ in range(REPEATS):
@@ -52,7 +58,9 @@ def main() -> None:
                 times[figure].append(seconds(command))
         table = DATA / "fitness" / "flip_gb1" / "three_vs_rest.csv.gz"
         if table.exists():
-            times["compare_seven_gb1_three_vs_rest"] = [seconds(seqloom("compare", str(table), "-o", str(folder / "gb1")))]
+            times["compare_seven_gb1_three_vs_rest"] = [
+                seconds(seqloom("compare", str(table), "-o", str(folder / "gb1")))
+            ]
     rival = statistics.median(times.pop("import_torch"))
     for figure, measured in times.items():
         value = statistics.median(measured)

@@ -20,7 +20,10 @@ def page() -> str:
     for section, cls in PLAIN_SECTIONS.items():
         parts += [f"## [{section}]", (cls.__doc__ or "").strip().splitlines()[0], "\n".join(table(fields_of(cls)))]
     for family in FOLDERS:
-        parts += [f"## [{SECTION_OF[family]}]", f"`kind` is one of {', '.join(f'`{kind}`' for kind in available(family))}."]
+        parts += [
+            f"## [{SECTION_OF[family]}]",
+            f"`kind` is one of {', '.join(f'`{kind}`' for kind in available(family))}.",
+        ]
         for kind in available(family):
             found = describe(family, kind)
             parts += [f"### {family} `{kind}`", " ".join(f"{found.title} {found.text}".split())]

@@ -114,6 +114,11 @@ def test_rows_of_unknown_symbols_are_counted_and_five_are_named():
     ]
 
 
+def test_a_symbol_at_the_start_of_a_row_belongs_to_that_row():
+    with pytest.raises(DataError, match=r"^1 of 4 .*\n  row 3: '1' in '1MK'$"):
+        PROTEIN.encode(["MK", "", "1MK", "MK"])
+
+
 def test_a_letter_outside_ascii_is_named_whole():
     with pytest.raises(DataError, match="row 1: 'é' '中' in 'MéK中'"):
         PROTEIN.encode(["MéK中"])

@@ -89,7 +89,9 @@ def test_a_target_that_is_mostly_numbers_names_the_cells_that_are_not(run, tmp_p
 
 @pytest.mark.parametrize("split", ["random", "stratified"])
 def test_fewer_rows_than_folds(run, tmp_path, split):
-    table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES[:4])])
+    table = write(
+        tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES[:4])]
+    )
     refused(train(run, table, "--split", split, "--folds", "10"), "t.csv", "10", "fewer folds")
 
 
@@ -115,8 +117,10 @@ def test_infinite_targets(run, tmp_path):
 def test_sequences_of_one_and_of_ten_thousand_letters_are_welcome(run, tmp_path, kind):
     rows = [[each, index % 2] for index, each in enumerate([*SEQUENCES, "W", "ACDEFGHIKL" * 1000])]
     table = write(tmp_path, "t.csv", ["sequence", "label"], rows)
-    result = run("train", table, kind, "-o", "run", "--set", "train.seed=1") if kind not in ("mlp", "cnn") else run(
-        "train", table, kind, "-o", "run", "--set", "train.epochs=2"
+    result = (
+        run("train", table, kind, "-o", "run", "--set", "train.seed=1")
+        if kind not in ("mlp", "cnn")
+        else run("train", table, kind, "-o", "run", "--set", "train.epochs=2")
     )
     assert result.exit_code == 0, result.output
     single = write(tmp_path, "p.csv", ["sequence"], [["A"], ["MKLV" * 2500]])
@@ -138,7 +142,12 @@ def test_two_rows_are_too_few_and_said_so(run, tmp_path):
 
 def test_an_unknown_predictor_gets_the_nearest_name(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES)])
-    refused(run("train", table, "cnnn", "-o", "run"), "[predictor] kind = 'cnnn'", "did you mean 'cnn'?", "available: boosting, cnn")
+    refused(
+        run("train", table, "cnnn", "-o", "run"),
+        "[predictor] kind = 'cnnn'",
+        "did you mean 'cnn'?",
+        "available: boosting, cnn",
+    )
 
 
 def test_an_unknown_setting_gets_the_nearest_name(run, tmp_path):

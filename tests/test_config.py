@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tomli_w
-from contracts.tables import peptides, table_of
 
+from contracts.tables import peptides, table_of
 from seqloom.config import (
     DEFAULT_PREDICTORS,
     Variant,

@@ -14,7 +14,9 @@ from seqloom.config import PLAIN_SECTIONS, SECTIONS
 from seqloom.registry import FOLDERS, available, fields_of
 
 ROOT = Path(__file__).parent.parent
-PAGES = {page: (ROOT / page).read_text() for page in ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]}
+PAGES = {
+    page: (ROOT / page).read_text() for page in ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/cli.md"])
@@ -50,7 +52,9 @@ def test_no_page_speaks_of_settings_that_do_not_exist():
 
 @pytest.mark.slow
 def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path):
-    commands = [line for block in re.findall(r"```sh\n(.*?)```", PAGES["README.md"], re.DOTALL) for line in block.splitlines()]
+    commands = [
+        line for block in re.findall(r"```sh\n(.*?)```", PAGES["README.md"], re.DOTALL) for line in block.splitlines()
+    ]
     commands = [line for line in commands if line.startswith("seqloom ")]
     assert len(commands) > 6
     setup = ["simulate --rows 150 --effect soft -o t.csv", "simulate --rows 20 --seed 1 -o new.csv"]
@@ -63,7 +67,9 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path):
         '[data]\ntable = "table.csv"\n[target]\ncolumn = "y"\n[[variant]]\npredictor.kind = "linear"\n'
     )
     for line in commands:
-        done = subprocess.run([*runner, *shlex.split(line)[1:]], cwd=tmp_path, capture_output=True, text=True, env=environment)
+        done = subprocess.run(
+            [*runner, *shlex.split(line)[1:]], cwd=tmp_path, capture_output=True, text=True, env=environment
+        )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 

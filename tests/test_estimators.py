@@ -7,7 +7,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from contracts.tables import peptides
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError, SkipTestWarning
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
@@ -15,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks, get_tags
 
+from contracts.tables import peptides
 from seqloom import SequenceClassifier, SequenceRegressor
 from seqloom.errors import ConfigError, DataError
 

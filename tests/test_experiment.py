@@ -175,7 +175,9 @@ def test_train_refuses_several_variants(tmp_path):
 
 
 def test_folds_test_every_row_once_and_models_of_all_folds_predict_together(tmp_path):
-    result = seqloom.compare(small_table(), out=tmp_path / "run", settings={**FAST, "predictor.kind": "mlp"}, folds=3, seeds=2)
+    result = seqloom.compare(
+        small_table(), out=tmp_path / "run", settings={**FAST, "predictor.kind": "mlp"}, folds=3, seeds=2
+    )
     names = {row["variant"]: row["members"] for row in result.leaderboard}
     assert names == {"mlp": 6, "constant": 3, "nearest": 3, "linear": 3}
     rows = predictions(tmp_path / "run" / "linear")["row"].to_pylist()
@@ -187,7 +189,10 @@ def test_folds_test_every_row_once_and_models_of_all_folds_predict_together(tmp_
 
 def test_variants_that_share_everything_but_one_key_say_which(tmp_path):
     result = seqloom.compare(
-        small_table(), out=tmp_path / "run", settings={**FAST, "predictor.kind": "mlp"}, vary={"predictor.dropout": [0.0, 0.5]}
+        small_table(),
+        out=tmp_path / "run",
+        settings={**FAST, "predictor.kind": "mlp"},
+        vary={"predictor.dropout": [0.0, 0.5]},
     )
     changes = {row["variant"]: row["changes"] for row in result.leaderboard}
     assert changes["mlp-dropout-0-5"] == {"predictor.dropout": [0.0, 0.5]}
@@ -203,7 +208,9 @@ def test_regression_answers_in_original_units_whatever_the_transform(tmp_path):
         )
         out = predictions(tmp_path / transform)
         assert 0.1 < np.median(np.asarray(out["pred"])) / np.median(nanomolar) < 10
-        np.testing.assert_allclose(np.sort(np.asarray(out["target"]))[:3], sorted(nanomolar[np.isin(nanomolar, out["target"])])[:3])
+        np.testing.assert_allclose(
+            np.sort(np.asarray(out["target"]))[:3], sorted(nanomolar[np.isin(nanomolar, out["target"])])[:3]
+        )
 
 
 def test_a_threshold_adds_the_search_metrics_to_a_regression(tmp_path):
@@ -228,7 +235,9 @@ def test_shared_rows_of_a_test_table_stop_the_run_unless_named(tmp_path):
 
 def run_cli(*arguments, **changes):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", "seqloom.cli", *arguments], capture_output=True, text=True, env=environment, **changes)
+    return subprocess.run(
+        [sys.executable, "-m", "seqloom.cli", *arguments], capture_output=True, text=True, env=environment, **changes
+    )
 
 
 @pytest.mark.slow
@@ -248,7 +257,10 @@ def test_a_comparison_killed_at_ten_random_moments_ends_in_the_same_result(tmp_p
     killed = 0
     for _ in range(10):
         process = subprocess.Popen(
-            [*command, "-o", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+            [*command, "-o", str(tmp_path / "killed")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
         )
         try:
             process.wait(timeout=1.5 + rng.random() * seconds * 0.4)

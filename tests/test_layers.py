@@ -47,19 +47,13 @@ def test_relative_late_and_submodule_imports_are_seen(tmp_path: Path) -> None:
     (package / "split").mkdir(parents=True)
     (package / "run.py").touch()
     late = package / "split" / "late.py"
-    late.write_text(
-        "def assign():\n    from ..run import Run\n    from seqloom import run\n    from . import base\n"
-    )
+    late.write_text("def assign():\n    from ..run import Run\n    from seqloom import run\n    from . import base\n")
     assert [name for name, _ in imports(late, tmp_path)] == ["seqloom.run", "seqloom.run", "seqloom.split"]
 
 
 def test_metrics_never_see_torch() -> None:
     folder = SOURCE / "seqloom"
-    paths = (
-        [folder / "metrics.py"]
-        if (folder / "metrics.py").exists()
-        else sorted((folder / "metrics").rglob("*.py"))
-    )
+    paths = [folder / "metrics.py"] if (folder / "metrics.py").exists() else sorted((folder / "metrics").rglob("*.py"))
     assert paths
     assert not [name for path in paths for name, _ in imports(path) if name.split(".")[0] == "torch"]
     assert "torch" not in loaded_by("import seqloom.metrics", ["torch"])
@@ -76,9 +70,7 @@ def layer(module: str) -> int:
     for index, names in enumerate(LAYERS):
         if part in names.split():
             return index
-    raise AssertionError(
-        f"{module}: a new part of the house; add {part!r} to LAYERS in {Path(__file__).name}"
-    )
+    raise AssertionError(f"{module}: a new part of the house; add {part!r} to LAYERS in {Path(__file__).name}")
 
 
 def is_ours(module: str) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from report_folders import LABELS, VERDICT, Folder, predictions, write_experiment, write_lone_run
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
+from report_folders import LABELS, VERDICT, Folder, predictions, write_experiment, write_lone_run
 from seqloom.errors import RunError
 from seqloom.report.build import write_report
 from seqloom.report.facts import read_predictions

@@ -138,9 +138,7 @@ def test_composition_alone_does_not_solve_a_motif_or_a_site_from_the_end() -> No
 
 def composition(table: pa.Table) -> np.ndarray:
     """Counts of amino acids, float64 (N, 20)."""
-    return np.array(
-        [[s.count(symbol) for symbol in AMINO_ACIDS] for s in table["sequence"].to_pylist()], float
-    )
+    return np.array([[s.count(symbol) for symbol in AMINO_ACIDS] for s in table["sequence"].to_pylist()], float)
 
 
 def test_a_soft_target_is_a_background_plus_the_effect_where_the_rule_holds() -> None:
@@ -154,10 +152,7 @@ def test_a_soft_target_is_a_background_plus_the_effect_where_the_rule_holds() ->
 def test_the_background_of_a_soft_target_is_additive_over_residues_at_sites() -> None:
     table = Simulation(rows=3000, effect="soft", effect_size=0.0, lengths=(6,)).table()
     one_hot = np.array(
-        [
-            [s[site] == symbol for site in range(6) for symbol in AMINO_ACIDS]
-            for s in table["sequence"].to_pylist()
-        ],
+        [[s[site] == symbol for site in range(6) for symbol in AMINO_ACIDS] for s in table["sequence"].to_pylist()],
         float,
     )
     target = table["target"].to_numpy()

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
-from contracts.tables import peptides
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.tables import peptides
 from seqloom.errors import ConfigError, DataError, LeakError
 from seqloom.joined import SET_COLUMN, read_tables
 from seqloom.registry import build
@@ -311,6 +311,12 @@ def test_valid_rows_count_as_training_when_inputs_are_shared():
     table = table_with([*PLENTY[:10], PLENTY[0]], set=["val", *["train"] * 9, "test"])
     with pytest.raises(LeakError, match="1 shared inputs"):
         partition_of(table, "columns")
+
+
+def test_valid_rows_are_left_out_too_when_they_are_shared():
+    table = table_with([*PLENTY[:10], PLENTY[0]], set=["val", "val", *["train"] * 8, "test"])
+    partition, _ = partition_of(table, "columns", shared="unused")
+    assert partition.roles[0].tolist() == [UNUSED, VALID, *[TRAIN] * 8, TEST]
 
 
 def test_the_same_sequence_in_another_context_is_another_input():

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from contracts.tables import peptides
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from contracts.tables import peptides
 from seqloom.errors import ConfigError, DataError
 from seqloom.registry import validated
 from seqloom.table import DataSection, read_table

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from contracts.tables import Case
 from sklearn.metrics import log_loss, mean_squared_error
 
+from contracts.tables import Case
 from seqloom.encode.base import Inputs
 from seqloom.errors import ConfigError
 from seqloom.predict.base import Dims, Examples, Job, default_loss

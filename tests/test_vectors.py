@@ -76,7 +76,7 @@ def by_name(names, vectors=VECTORS):
 def per_residue(vectors=VECTORS):
     """(L, D) for each row, whose mean is the row's vector, of different lengths."""
     return [
-        np.concatenate([vector + np.array([[shift], [-shift]]) for shift in range(row + 1)])
+        np.concatenate([vector + (row + 1) * np.array([[shift], [-shift]]) for shift in range(1, row + 2)])
         for row, vector in enumerate(vectors)
     ]
 

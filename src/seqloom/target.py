@@ -150,7 +150,9 @@ class Target:
     @staticmethod
     def from_json(facts: Mapping[str, Any]) -> Target:
         """The target that `as_json` wrote."""
-        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()
+        }
         return Target(**fields)
 
     def _class_indices(self, table: Table) -> np.ndarray:

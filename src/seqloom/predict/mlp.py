@@ -21,7 +21,7 @@ class MLP(Net):
 
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Width of each hidden layer."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of units left out in each training step."""
 
     def module(self, dims: Dims) -> nn.Module:

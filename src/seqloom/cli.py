@@ -67,6 +67,9 @@ class Verbs(click.Group):
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             sys.exit(0)
+        except OSError as error:  # a folder that cannot be written, a full disk
+            click.echo(f"error: {error.filename or 'file system'}: {error.strerror or error}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of use."""
@@ -170,7 +173,8 @@ def predict(
     if json_:
         echo_json(facts)
     elif out is not None:
-        click.echo(f"{facts['rows']:,} predictions in {out}", err=True)
+        failed = f"; {facts['failed']:,} rows could not be predicted, see column pred_error" if facts["failed"] else ""
+        click.echo(f"{facts['rows'] - facts['failed']:,} predictions in {out}{failed}", err=True)
 
 
 @main.command()

@@ -15,6 +15,7 @@ from seqloom.files import read_json, write_json, write_parquet
 from seqloom.plan import Plan
 from seqloom.run import Member, Run, prediction_columns
 from seqloom.split.base import TEST
+from seqloom.split.random import GroupSplit
 from seqloom.table import Table
 from seqloom.target import Target, class_names
 
@@ -49,7 +50,15 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path]) -> Evaluated:
             ]
             for fold, target in enumerate(targets[variant.name])
         ]
-    return evaluate(plan.target, tests, predictions, plan.variants[0].report)
+    return evaluate(plan.target, tests, predictions, plan.variants[0].report, _clusters(plan))
+
+
+def _clusters(plan: Plan) -> list[np.ndarray] | None:
+    """Groups of the test rows of every fold, where the table has groups, whatever splitter divided it."""
+    if plan.table.roles.group is None:
+        return None
+    groups = GroupSplit().units(plan.table)
+    return [groups[plan.partition.rows(fold, TEST)] for fold in range(plan.partition.n_folds)]
 
 
 def _on_common_scale(outputs: np.ndarray, own: Target, common: Target) -> np.ndarray:

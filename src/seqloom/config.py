@@ -99,7 +99,7 @@ _FAMILIES = {"split": "splitter", "encoder": "encoder", "predictor": "predictor"
 
 
 def read_toml(path: Path) -> Sections:
-    """The sections of an experiment file; paths in `[data]` are taken from the file's own folder."""
+    """The sections of an experiment file; paths in it are taken from the file's own folder."""
     try:
         sections: Sections = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -107,10 +107,10 @@ def read_toml(path: Path) -> Sections:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     _refuse_unknown_sections(sections)
-    for key in ("table", "test"):
-        value = sections.get("data", {}).get(key)
+    for section, key in (("data", "table"), ("data", "test"), ("encoder", "path")):
+        value = sections.get(section, {}).get(key)
         if isinstance(value, str) and value and not value.startswith("data:") and not PurePath(value).is_absolute():
-            sections["data"][key] = (path.parent / value).as_posix()
+            sections[section][key] = (path.parent / value).as_posix()
     return sections
 
 
@@ -171,6 +171,11 @@ def resolve(draft: Draft, table: Table, target: Target) -> Variant:
     sections = draft.sections
     predictor = build("predictor", sections["predictor"])
     assert isinstance(predictor, Predictor)
+    if "train" in draft.own and not predictor.stochastic:
+        raise ConfigError(
+            f"variant {draft.name!r}: its own [train] settings are used by nets only, and {predictor.kind!r} is none; "
+            "name a net, such as --set predictor.kind=mlp, or leave them out"
+        )
     built = {
         "predictor": predictor,
         "encoder": _encoder(draft, predictor, table),
@@ -191,7 +196,7 @@ def refuse_twins(variants: Sequence[Variant]) -> None:
 
 
 def refuse_unused(sections: Sections, variants: Sequence[Variant]) -> None:
-    """ConfigError for settings of nets when no variant is a net, and for an encoder that no variant can use."""
+    """ConfigError for settings of nets where there is no net, and for an encoder that no variant can use."""
     own = [key for key in sections.get("train", {}) if key not in ("seeds", "seed", "device")]
     if own and not any(variant.predictor.stochastic for variant in variants):
         kinds = ", ".join(sorted({variant.predictor.kind for variant in variants}))

@@ -99,14 +99,25 @@ class Evaluated:
         }
 
 
-def evaluate(target: Target, tests: Sequence[np.ndarray], predictions: Predictions, report: ReportSection) -> Evaluated:
-    """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T)."""
+def evaluate(
+    target: Target,
+    tests: Sequence[np.ndarray],
+    predictions: Predictions,
+    report: ReportSection,
+    clusters: Sequence[np.ndarray] | None = None,
+) -> Evaluated:
+    """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T).
+
+    `clusters`: per fold labels (N,) of related rows, which intervals draw together.
+    """
     metrics = metrics_of(target, report.metrics)
     parts: dict[str, Comparison] = {}
     as_values = [metric for metric in metrics if not _ranks(target, metric)]
     as_search = [metric for metric in metrics if _ranks(target, metric)]
     if as_values:
-        whole = compare_scores(target.task, tests, predictions, as_values, draws=report.draws, seed=BOOTSTRAP_SEED)
+        whole = compare_scores(
+            target.task, tests, predictions, as_values, clusters=clusters, draws=report.draws, seed=BOOTSTRAP_SEED
+        )
         parts |= dict.fromkeys(as_values, whole)
     if as_search:
         positives = [target.positives(scores) for scores in tests]
@@ -114,7 +125,13 @@ def evaluate(target: Target, tests: Sequence[np.ndarray], predictions: Predictio
             name: [[_search_score(target, p) for p in seeds] for seeds in folds] for name, folds in predictions.items()
         }
         whole = compare_scores(
-            _search_task(target), positives, ranked, as_search, draws=report.draws, seed=BOOTSTRAP_SEED
+            _search_task(target),
+            positives,
+            ranked,
+            as_search,
+            clusters=clusters,
+            draws=report.draws,
+            seed=BOOTSTRAP_SEED,
         )
         parts |= dict.fromkeys(as_search, whole)
     return Evaluated(target, metrics, parts, predictions)

@@ -91,6 +91,8 @@ def compare(
     _fit_all(plan, folders, log, watcher)
     seconds = time.monotonic() - started
     board = conclude(plan, folder, folders, seconds, single=single)
+    for note in board["notes"]:
+        log(f"  note: {note}")
     log(f"verdict: {board['verdict']}")
     return Result(folder, board["verdict"], board["leaderboard"], plan.findings, seconds, folder / "report.html")
 
@@ -131,12 +133,14 @@ def _open(plan: Plan, folder: Path, *, single: bool) -> dict[str, Path]:
 def _write_facts(folder: Path, plan: Plan) -> None:
     known = folder / "data.json"
     if known.exists():
-        held = read_json(known)["source"]["sha256"]
-        if held != plan.table.source.sha256:
-            raise ConfigError(
-                f"{folder} was made from another version of {plan.table.source.name} (sha256 {held[:12]}, now "
-                f"{plan.table.source.sha256[:12]}); choose another folder with -o"
-            )
+        held = read_json(known)
+        for which in ("source", "test_source"):
+            old, new = held[which], plan.facts["data"][which]
+            if old is not None and new is not None and old["sha256"] != new["sha256"]:
+                raise ConfigError(
+                    f"{folder} was made from another version of {new['name']} (sha256 {old['sha256'][:12]}, now "
+                    f"{new['sha256'][:12]}); choose another folder with -o"
+                )
         return
     for name, value in plan.facts.items():
         if name != "data":

@@ -11,13 +11,18 @@ import numpy as np
 import pyarrow as pa
 import tomli_w
 
+from seqloom.errors import RunError
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a temporary file beside `path`, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.tmp")
-    write(draft)
-    draft.replace(path)
+    try:
+        write(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,15 +57,22 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file."""
-    return json.loads(path.read_text("utf-8"))
+    """The value in a JSON file; RunError if it is damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise RunError(f"{path}: damaged ({error}); copy the folder again, or fit the run again in a new one") from None
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file."""
+    """The arrays of a safetensors file; RunError if it is damaged."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunError(f"{path}: damaged ({error}); copy the folder again, or fit the run again in a new one") from None
 
 
 def plain(value: Any) -> Any:

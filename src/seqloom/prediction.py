@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import pyarrow as pa
 
 from seqloom.alphabet import UNKNOWN
 from seqloom.config import ReportSection, Sections
-from seqloom.errors import DataError
+from seqloom.errors import ConfigError, DataError
 from seqloom.files import write_parquet, write_whole
 from seqloom.findings import Finding, finding
 from seqloom.registry import validated
-from seqloom.run import Model
+from seqloom.run import Model, prediction_columns
 from seqloom.table import DataSection, Table
+from seqloom.target import TargetSection
 from seqloom.tokens import ragged_bytes
 
 FORMATS = (".csv", ".tsv", ".parquet")
+USED_BY_PREDICT = ("data", "encoder")
+USED_BY_EVALUATE = ("data", "encoder", "target.column", "report")
 
 
 def predict(folder: Path, source: Any, out: Path | None, sections: Sections | None = None) -> dict[str, Any]:
@@ -57,14 +61,18 @@ def predicted_table(model: Model, table: Table) -> tuple[pa.Table, int]:
     place[good] = np.arange(len(good))
     take = pa.array(np.where(place < 0, 0, place), mask=place < 0)
     result = table.data
-    if len(good):
-        for name, values in model.predict(table.take(good)).columns().items():
-            result = _appended(result, name, values.take(take))
-    else:
-        result = _appended(result, "pred", pa.nulls(table.n_rows))
+    columns = model.predict(table.take(good)).columns() if len(good) else _no_predictions(model)
+    for name, values in columns.items():
+        result = _appended(result, name, values.take(take))
     if len(good) < table.n_rows:
         result = _appended(result, "pred_error", pa.array(reasons, pa.string()))
     return result, table.n_rows - len(good)
+
+
+def _no_predictions(model: Model) -> dict[str, pa.Array]:
+    """The columns of predictions of no row, so that a table has the same ones whatever its rows."""
+    nothing = np.zeros((0, model.target.n_outputs))
+    return prediction_columns(model.target, nothing, nothing if len(model.members) > 1 else None)
 
 
 def unreadable(table: Table) -> list[str | None]:
@@ -96,7 +104,7 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
     sections = sections or {}
     model, table = _opened(folder, source, sections, with_targets=True)
     raise_errors(table.findings)
-    target = model.target
+    target = replace(model.target, columns=table.roles.targets)
     scores = target.read(table)
     known = np.flatnonzero(~np.isnan(scores).all(axis=1))
     if not len(known):
@@ -167,9 +175,28 @@ def _opened(
     folder: Path, source: Any, sections: Mapping[str, Any], *, with_targets: bool = False
 ) -> tuple[Model, Table]:
     model = Model(folder, sections.get("encoder"))
+    _refuse_unused(sections, USED_BY_EVALUATE if with_targets else USED_BY_PREDICT)
     section = validated(DataSection, sections.get("data", {}), "[data]")
-    targets = tuple(sections.get("target", {}).get("column", "").split(",")) if sections.get("target") else ()
-    return model, model.read(source, section, (targets or model.target.columns) if with_targets else ())
+    if not with_targets:
+        return model, model.read(source, section)
+    known = model.target.columns
+    columns = validated(TargetSection, sections.get("target", {}), "[target]").column or known
+    if len(columns) != len(known):
+        raise ConfigError(
+            f"[target] column names {len(columns)} columns, and the run predicts {len(known)} ({', '.join(known)}); "
+            "name them in that order with --target COLUMN,COLUMN"
+        )
+    return model, model.read(source, section, columns)
+
+
+def _refuse_unused(sections: Mapping[str, Any], used: tuple[str, ...]) -> None:
+    """ConfigError for settings that a finished run does not take: it is what it was trained to be."""
+    keys = [f"{section}.{key}" for section, settings in sections.items() for key in settings]
+    unused = [key for key in keys if not any(key == each or key.startswith(f"{each}.") for each in used)]
+    if unused:
+        raise ConfigError(
+            f"{', '.join(unused)}: a finished run takes settings of {', '.join(used)} only; leave it out, or train another run"
+        )
 
 
 def _worth_saying(table: Table) -> list[Finding]:

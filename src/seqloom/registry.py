@@ -40,21 +40,20 @@ class Recipe(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _lists_from_text(cls, settings: Any) -> Any:
-        """`a,b` is a list where a list is wanted, so that flags need no brackets."""
+    def _as_meant(cls, settings: Any) -> Any:
+        """`a,b` is a list where a list is wanted, and `true` a name where a name is, so that flags need no quotes."""
         if not isinstance(settings, dict):
             return settings
-        return {
-            name: [part.strip() for part in value.split(",") if part.strip()]
-            if isinstance(value, str) and cls._takes_list(name)
-            else value
-            for name, value in settings.items()
-        }
+        return {name: cls._meant(name, value) for name, value in settings.items()}
 
     @classmethod
-    def _takes_list(cls, name: str) -> bool:
+    def _meant(cls, name: str, value: Any) -> Any:
         field = cls.model_fields.get(name)
-        return field is not None and get_origin(field.annotation) is tuple
+        if field is None:
+            return value
+        if isinstance(value, str) and get_origin(field.annotation) is tuple:
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return str(value).lower() if isinstance(value, bool) and field.annotation is str else value
 
 
 RecipeType = TypeVar("RecipeType", bound=type[Recipe])

@@ -100,7 +100,7 @@ class Prediction:
 
     target: Target
     mean: np.ndarray  # float64 (N, T): score scale, or probabilities
-    spread: np.ndarray | None  # float64 (N, T), standard deviation over members; None with one member
+    spread: np.ndarray | None  # float64 (N, T), standard deviation over members, original units; None with one member
 
     def columns(self) -> dict[str, pa.Array]:
         """Columns to append to a table: `pred`, `pred_<class>` or `pred_<target>`, and `pred_sd`."""
@@ -156,7 +156,7 @@ class Model:
             outputs = self._predictor(member).predict(inputs[member.fold])
             parts.append(self._target(member.fold).from_model(outputs))
         stacked = np.stack(parts)  # (S, N, T)
-        spread = stacked.std(0, ddof=1) if len(parts) > 1 else None
+        spread = self.target.to_original(stacked).std(0, ddof=1) if len(parts) > 1 else None
         return Prediction(self.target, stacked.mean(0), spread)
 
     def has_seen(self, table: Table) -> np.ndarray:

@@ -104,7 +104,10 @@ class Target:
         """This target with mean and standard deviation of training rows `scores` (N, columns)."""
         if self.task != "regression" or self.transform == "none":
             return self
-        mean, std = np.nanmean(scores, axis=0), np.nanstd(scores, axis=0)
+        known = ~np.isnan(scores)
+        n_known = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, scores, 0).sum(axis=0) / n_known
+        std = np.sqrt(np.where(known, (scores - mean) ** 2, 0).sum(axis=0) / n_known)
         return replace(self, mean=tuple(mean.tolist()), std=tuple(np.where(std > 0, std, 1.0).tolist()))
 
     def to_model(self, scores: np.ndarray) -> np.ndarray:
@@ -255,10 +258,11 @@ def _classes(table: Table, column: str, task: Task, positive: str) -> tuple[str,
     if task == "binary" and len(classes) > 2:
         raise DataError(f"{where} holds {len(classes)} classes; use --set target.task=multiclass")
     if task == "binary":
-        if positive and positive not in classes:
-            raise DataError(f"{where}: target.positive = {positive!r} is not one of {', '.join(map(repr, classes))}")
         lowered = {each.lower(): each for each in classes}
-        chosen = positive or next(
+        if positive and positive not in classes and positive.lower() not in lowered:
+            raise DataError(f"{where}: target.positive = {positive!r} is not one of {', '.join(map(repr, classes))}")
+        named = positive if positive in classes else lowered.get(positive.lower())
+        chosen = named or next(
             (lowered[word] for word in ("1", "true", "yes", "positive", "pos") if word in lowered), classes[-1]
         )
         classes = sorted(classes, key=lambda each: each == chosen)

@@ -54,6 +54,8 @@ class PositionalEncoder(FeatureEncoder):
                 column = _column(tokens, layout, position)
                 if (column != column[0]).any():
                     kept += [(layout, position, component) for component in components]
+        if not kept:  # equal training rows: a model still needs something to weigh
+            kept = [(layouts[0], 0, component) for component in components]
         refuse_huge(len(tokens), len(kept), self.kind, "use encoder kmer or composition, or --set encoder.longest=100")
         return {"kept": np.array(kept, np.int32).reshape(-1, 3)}
 

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
+from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.table import Table
 from seqloom.tokens import Tokens, join
+
+MOST_IDS = 256  # tokens are uint8
 
 
 @register("encoder", "tokens")
@@ -31,8 +34,14 @@ class TokenEncoder(Encoder):
         """Learn the scale of the covariates and the ranges of ids."""
         covariates = covariates_of(table).astype(np.float64)
         std = covariates.std(0) if len(covariates) else np.ones(covariates.shape[1])
-        sizes = [table.alphabets[column].size for column in table.roles.sequences]
-        return FittedTokens(self, np.array(sizes), covariates.mean(0), np.where(std > 1e-12, std, 1.0))
+        sizes = np.array([table.alphabets[column].size for column in table.roles.sequences])
+        n_symbols = int((sizes - 1).sum())
+        if n_symbols + 2 > MOST_IDS:
+            raise ConfigError(
+                f"encoder 'tokens' has ids for {MOST_IDS} symbols, and {len(sizes)} sequence columns hold {n_symbols}; "
+                "name fewer columns with --sequence, or use predictors that take features"
+            )
+        return FittedTokens(self, sizes, covariates.mean(0), np.where(std > 1e-12, std, 1.0))
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""

@@ -103,8 +103,8 @@ class Splitter(Recipe, ABC):
         """What holds for every test row of this partition, in one sentence."""
 
     def units(self, table: Table) -> np.ndarray:
-        """What no part may divide: a number for each row, int64 (N,); rows of equal inputs by default."""
-        return input_groups(table)
+        """What no part may divide: a number for each row, int64 (N,); rows that look alike to a model by default."""
+        return seen_groups(table)
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,11 @@ def input_groups(table: Table) -> np.ndarray:
     encoded = table.input_keys().dictionary_encode()
     indices: np.ndarray = encoded.indices.to_numpy(zero_copy_only=False)
     return indices.astype(np.int64)
+
+
+def seen_groups(table: Table) -> np.ndarray:
+    """As `input_groups`, without the context, which no model sees: the same peptide with two alleles is one."""
+    return input_groups(replace(table, roles=replace(table.roles, context=())))
 
 
 def input_hashes(table: Table) -> np.ndarray:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from seqloom.errors import ConfigError, DataError
 from seqloom.registry import register
-from seqloom.split.base import TEST, TRAIN, Partition, Splitter, deal, input_groups, smallest_unit
+from seqloom.split.base import TEST, TRAIN, Partition, Splitter, deal, seen_groups, smallest_unit
 from seqloom.table import Table
 
 
@@ -95,7 +95,7 @@ class GroupSplit(DealtSplitter):
         codes = encoded.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         alone = codes < 0
         codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
-        return _joined(codes, input_groups(table))
+        return _joined(codes, seen_groups(table))
 
     @property
     def guarantee(self) -> str:

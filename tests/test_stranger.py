@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+import seqloom
+from contracts.tables import peptides as peptide_texts
 from seqloom.api import compare, load, train
 from seqloom.cli import main
 from seqloom.errors import ConfigError, RunError
 from seqloom.files import read_json, write_whole
+from seqloom.inspection import inspect
 from seqloom.prediction import evaluate, predict
 from seqloom.simulate import Simulation
 
@@ -141,3 +144,39 @@ def test_intervals_draw_whole_groups_where_the_table_has_groups(tmp_path):
     assert " groups of " in board["resampled"]
     assert any("intervals are too narrow" in note for note in board["notes"])
     assert "note: only" in (result.folder / "log.txt").read_text("utf-8")
+
+
+def test_whole_numbers_taken_as_classes_are_said_with_what_to_type():
+    table = pa.table({"sequence": peptide_texts(60), "score": [index % 5 for index in range(60)]})
+    facts = inspect({"data": {}}, table)
+    assert facts["target"]["task"] == "multiclass"
+    assert any("target.task=regression" in each["message"] for each in facts["findings"])
+
+
+def test_true_and_false_are_one_and_zero_in_another_table(tmp_path):
+    sequences = peptide_texts(60)
+    result = seqloom.train(
+        pa.table({"sequence": sequences, "label": [index % 2 for index in range(60)]}),
+        out=tmp_path / "run",
+        settings={"predictor.kind": "linear"},
+    )
+    booleans = pa.table({"sequence": sequences, "label": [index % 2 == 1 for index in range(60)]})
+    numbers = pa.table({"sequence": sequences, "label": [index % 2 for index in range(60)]})
+    assert evaluate(result.folder, booleans)["metrics"] == evaluate(result.folder, numbers)["metrics"]
+
+
+def test_a_class_called_error_does_not_take_the_place_of_the_reasons(tmp_path):
+    sequences = peptide_texts(60)
+    table = pa.table({"sequence": sequences, "label": ["error" if index % 2 else "fine" for index in range(60)]})
+    result = seqloom.train(table, out=tmp_path / "run", settings={"predictor.kind": "linear"})
+    predict(result.folder, pa.table({"sequence": ["ACDEF", ""]}), tmp_path / "out.parquet")
+    names = pq.read_table(tmp_path / "out.parquet").column_names
+    assert {"pred", "pred_error", "pred_fine", "pred_reason"} <= set(names)
+
+
+def test_a_training_that_diverges_says_so(tmp_path):
+    table = pa.table({"sequence": peptide_texts(60), "y": [index / 7 for index in range(60)]})
+    with pytest.raises(RunError, match=r"training diverged.*train\.lr"):
+        seqloom.train(
+            table, out=tmp_path / "run", settings={"predictor.kind": "mlp", "train.lr": 1e30, "train.epochs": 2}
+        )

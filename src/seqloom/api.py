@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqloom.config import Sections, override, read_toml, slug
+from seqloom.config import Sections, override, parse_value, read_toml, slug, split_values
 from seqloom.errors import ConfigError
 from seqloom.experiment import Result, Watcher
 from seqloom.experiment import compare as _compare
@@ -78,9 +78,14 @@ def _run(
     sections = override(sections, changes)
     for name, axes in (("vary", vary), ("grid", grid)):
         if axes:
-            sections[name] = {**sections.get(name, {}), **{key: list(values) for key, values in axes.items()}}
+            sections[name] = {**sections.get(name, {}), **{key: _listed(values) for key, values in axes.items()}}
     folder = Path(out) if out is not None else default_folder(source, sections)
     return _compare(sections, folder, data=data, config=config_text(source, sections), single=single, watcher=watcher)
+
+
+def _listed(values: Any) -> list[Any]:
+    """Values of an axis, also written `a,b` as on the command line."""
+    return [parse_value(value) for value in split_values(values)] if isinstance(values, str) else list(values)
 
 
 def sections_of(source: Any) -> tuple[Sections, Any]:

@@ -139,7 +139,7 @@ def _write_facts(folder: Path, plan: Plan) -> None:
             if old is not None and new is not None and old["sha256"] != new["sha256"]:
                 raise ConfigError(
                     f"{folder} was made from another version of {new['name']} (sha256 {old['sha256'][:12]}, now "
-                    f"{new['sha256'][:12]}); choose another folder with -o"
+                    f"{new['sha256'][:12]}); choose another folder with -o (out= in Python)"
                 )
         return
     for name, value in plan.facts.items():

@@ -12,7 +12,7 @@ from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
-from seqloom.target import Target, TargetSection, find_target
+from seqloom.target import Target, TargetSection, find_target, task_findings
 
 
 def inspect(sections: Sections, source: Any = None) -> dict[str, Any]:
@@ -43,6 +43,7 @@ def _target(table: Table, section: TargetSection) -> tuple[Target | None, list[A
             finding("no-target", "info", "no target column is known; name one with --target COLUMN to train a model")
         ]
     try:
-        return find_target(table, section), []
+        target = find_target(table, section)
+        return target, task_findings(table, target, section)
     except DataError as error:
         return None, [finding("target", "error", str(error))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from seqloom.run import Member
 from seqloom.split.base import Audit, Partition, make_partition
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
-from seqloom.target import Target, TargetSection, find_target
+from seqloom.target import Target, TargetSection, find_target, task_findings
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     table = read_tables(data_section, target_section.column, source=data)
     raise_errors(table.findings)
     target = find_target(table, target_section)
+    table = replace(table, findings=(*table.findings, *task_findings(table, target, target_section)))
     scores = target.read(table)
     asked = drafts(sections, DEFAULT_PREDICTORS)
     if single and len(asked) > 1:

@@ -61,11 +61,16 @@ def predicted_table(model: Model, table: Table) -> tuple[pa.Table, int]:
     place[good] = np.arange(len(good))
     take = pa.array(np.where(place < 0, 0, place), mask=place < 0)
     result = table.data
-    columns = model.predict(table.take(good)).columns() if len(good) else _no_predictions(model)
+    columns = _no_predictions(model)
+    for name in columns:
+        _refuse_taken(result, name)
+    if len(good):
+        columns = model.predict(table.take(good)).columns()
     for name, values in columns.items():
         result = _appended(result, name, values.take(take))
     if len(good) < table.n_rows:
-        result = _appended(result, "pred_error", pa.array(reasons, pa.string()))
+        name = "pred_reason" if "pred_error" in columns else "pred_error"  # a class may be called error
+        result = _appended(result, name, pa.array(reasons, pa.string()))
     return result, table.n_rows - len(good)
 
 
@@ -164,11 +169,15 @@ def _write_delimited(table: pa.Table, file: Any, separator: str) -> None:
 
 
 def _appended(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    _refuse_taken(table, name)
+    return table.append_column(name, values)
+
+
+def _refuse_taken(table: pa.Table, name: str) -> None:
     if name in table.column_names:
         raise DataError(
             f"the table already has a column {name!r}; rename it, so that predictions do not take its place"
         )
-    return table.append_column(name, values)
 
 
 def _opened(

@@ -57,7 +57,8 @@ class Run:
 
     def is_done(self, member: Member) -> bool:
         """Whether the member was fitted, saved and has predicted its test rows."""
-        return (self.member_folder(member) / "done").exists()
+        folder = self.member_folder(member)
+        return all((folder / name).exists() for name in ("done", "weights.safetensors", "test.npy"))
 
     def save_fold(self, fold: int, target: Target, encoder: FittedEncoder, dims: Dims) -> None:
         """What all members of a fold share: scale of the target, encoder, sizes."""
@@ -267,7 +268,9 @@ def prediction_columns(target: Target, mean: np.ndarray, spread: np.ndarray | No
         chosen_spread = (
             spread[:, 0] if target.task == "binary" else np.take_along_axis(spread, chosen[:, None], 1)[:, 0]
         )
-        columns["pred_sd"] = pa.array(chosen_spread)
+        columns["pred_spread" if "pred_sd" in columns else "pred_sd"] = pa.array(
+            chosen_spread
+        )  # a class may be called sd
     return columns
 
 

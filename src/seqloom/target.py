@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqloom.errors import ConfigError, DataError
+from seqloom.findings import Finding, finding
 from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.table import Table
@@ -160,6 +161,8 @@ class Target:
 
     def _class_indices(self, table: Table) -> np.ndarray:
         text = class_names(table, self.columns[0])
+        if set(self.classes) <= {"0", "1"} or {each.lower() for each in self.classes} <= {"true", "false"}:
+            text = _as_written(text, self.classes)
         indices = pc.index_in(text, pa.array(self.classes, pa.large_string()))
         unknown = np.flatnonzero(pc.and_(text.is_valid(), pc.is_null(indices)).to_numpy(zero_copy_only=False))
         if len(unknown):
@@ -204,6 +207,31 @@ def class_names(table: Table, column: str) -> pa.Array:
             values = values.cast(pa.int64())
     text = pc.utf8_trim_whitespace(values.cast(pa.large_string()))
     return pc.if_else(pc.equal(text, ""), None, text)
+
+
+def task_findings(table: Table, target: Target, section: TargetSection) -> list[Finding]:
+    """What was decided about the task that a reader might want otherwise: whole numbers taken as classes."""
+    if section.task != "auto" or target.task != "multiclass" or _numbers(pa.array(target.classes)) is None:
+        return []
+    message = (
+        f"{table.source.name}: the {len(target.classes)} whole numbers of column {target.columns[0]!r} are taken as classes; "
+        "if they are measurements or counts, type: --set target.task=regression"
+    )
+    return [finding("coded-classes", "info", message)]
+
+
+def _as_written(text: pa.Array, classes: tuple[str, ...]) -> pa.Array:
+    """0/1 and true/false in the spelling of `classes`: another table may write the same truth otherwise."""
+    spelling = {"0": "false", "1": "true", "false": "false", "true": "true"}
+    wanted = {spelling[each.lower()]: each for each in classes}
+    words = pc.utf8_lower(text).to_pylist()
+    return pa.array(
+        [
+            wanted.get(spelling.get(word, ""), old) if word else None
+            for word, old in zip(words, text.to_pylist(), strict=True)
+        ],
+        pa.large_string(),
+    )
 
 
 def _task(table: Table, columns: tuple[str, ...]) -> Task:

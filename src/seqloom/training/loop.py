@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from seqloom.errors import ConfigError
+from seqloom.errors import ConfigError, RunError
 from seqloom.training.settings import TrainSection
 
 if TYPE_CHECKING:
@@ -111,6 +111,11 @@ def optimise(
         if folder is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
             _save(step, state, folder)
             last_saved = time.monotonic()
+    if not math.isfinite(state.best_loss):
+        raise RunError(
+            f"training diverged: the loss on valid rows was no finite number in any of {state.epoch} epochs; "
+            f"lower the learning rate, now {settings.lr:g}, with --set train.lr={settings.lr / 10:g}"
+        )
     for name, module in step.modules.items():
         module.load_state_dict({key: state.best[f"{name}/{key}"] for key in module.state_dict()})
     return state.curve

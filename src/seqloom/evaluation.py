@@ -6,7 +6,6 @@ values, and as a search for the rows beyond the threshold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,21 +189,25 @@ def run_metrics(evaluated: Evaluated, run: Run, members: Sequence[Member]) -> di
 
 
 def _curve(run: Run, members: Sequence[Member], evaluated: Evaluated) -> dict[str, float | None] | None:
-    """The primary metric at the last epoch, at the epoch kept, and (optimistic) at the epoch best on test rows."""
+    """The primary metric at the last epoch, at the epoch kept, and (optimistic) at the epoch best on test rows.
+
+    All three are of the rows that curves watch (at most `predict.net.MONITOR_ROWS`), so that they compare.
+    """
     import pyarrow.parquet as pq
 
     paths = [run.member_folder(member) / "curves.parquet" for member in members]
     if not all(path.exists() for path in paths):
         return None
-    best = max if METRICS[evaluated.metrics[0]].higher_is_better else min
-    tests = [pq.read_table(path)["test_score"].to_pylist() for path in paths]
-    known = [[value for value in test if not math.isnan(value)] for test in tests]
-    if not all(known):
+    best = np.nanmax if METRICS[evaluated.metrics[0]].higher_is_better else np.nanmin
+    curves = [pq.read_table(path) for path in paths]
+    tests = [curve["test_score"].to_numpy() for curve in curves]
+    if not all(np.isfinite(test).any() for test in tests):
         return None
+    kept = [int(np.argmin(curve["valid_loss"].to_numpy())) for curve in curves]
     return {
-        "last": float(np.mean([test[-1] for test in known])),
-        "early_stopped": evaluated.main.interval(run.variant.name).value,
-        "best_on_test": float(np.mean([best(test) for test in known])),
+        "last": float(np.mean([test[-1] for test in tests])),
+        "early_stopped": float(np.mean([test[epoch] for test, epoch in zip(tests, kept, strict=True)])),
+        "best_on_test": float(np.mean([best(test) for test in tests])),
     }
 
 

@@ -198,8 +198,9 @@ def _other_epochs(facts: Facts, run: RunFacts) -> str:
     if curve.get("early_stopped") is None:
         return ""
     return (
-        f"{facts.primary} on test rows at the epoch kept: {number(curve['early_stopped'])}; at the last epoch:"
-        f" {number(curve.get('last'))}; at the best epoch on test rows: {number(curve.get('best_on_test'))}"
+        f"{facts.primary} on the test rows watched (1,000 at most) at the epoch kept:"
+        f" {number(curve['early_stopped'])}; at the last epoch: {number(curve.get('last'))};"
+        f" at the best epoch on test rows: {number(curve.get('best_on_test'))}"
         " (optimistic, never reported as a score)."
     )
 

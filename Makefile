@@ -18,7 +18,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 
 demo: .venv/.core
 	@mkdir -p $(DEMO)
-	$(BIN)/seqloom simulate -o $(DEMO)/peptides.csv
+	$(BIN)/seqloom simulate -o $(DEMO)/peptides.csv --rule "has(KRK)" --noise 0.05
 	$(BIN)/seqloom compare $(DEMO)/peptides.csv -o $(DEMO)/comparison
 
 test: .venv/.dev

@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,9 @@ from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, default
 from seqloom.registry import register  # noqa: F401 - nets import it from here beside Net
 from seqloom.tokens import WIDTH_STEP, bucketed
 from seqloom.training.loop import Epoch, Step, open_fabric, optimise, resolved_device
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PREDICT_SYMBOLS = {"cpu": 2**14, "cuda": 2**20, "mps": 2**18}
 """Symbols (or feature rows times 64) per batch when predicting: on a CPU few enough to stay in its cache."""

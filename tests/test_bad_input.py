@@ -32,7 +32,7 @@ def train(run, table, *more):
     return run("train", table, "linear", "-o", "run", *more)
 
 
-def refused(result, *words):
+def expect_refusal(result, *words):
     assert result.exit_code == 1, result.output
     assert "Traceback" not in result.stderr
     assert result.stderr.count("error:") == 1
@@ -43,48 +43,48 @@ def refused(result, *words):
 
 def test_an_empty_file(run, tmp_path):
     (tmp_path / "empty.csv").write_text("")
-    refused(train(run, "empty.csv"), "empty.csv", "empty")
+    expect_refusal(train(run, "empty.csv"), "empty.csv", "empty")
 
 
 def test_a_header_without_rows(run, tmp_path):
-    refused(train(run, write(tmp_path, "t.csv", ["sequence", "y"], [])), "t.csv")
+    expect_refusal(train(run, write(tmp_path, "t.csv", ["sequence", "y"], [])), "t.csv")
 
 
 def test_a_missing_file_names_the_nearest_one(run, tmp_path):
     write(tmp_path, "peptides.csv", ["sequence", "y"], [["ACD", 1]])
-    refused(train(run, "peptide.csv"), "peptide.csv", "peptides.csv")
+    expect_refusal(train(run, "peptide.csv"), "peptide.csv", "peptides.csv")
 
 
 def test_a_missing_column_names_the_nearest_one(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "affinity"], zip(SEQUENCES, range(40), strict=True))
-    refused(train(run, table, "--target", "afinity"), "t.csv", "'afinity'", "affinity")
+    expect_refusal(train(run, table, "--target", "afinity"), "t.csv", "'afinity'", "affinity")
 
 
 def test_several_candidates_for_the_target_are_listed(run, tmp_path):
     rows = [[each, index, index % 7] for index, each in enumerate(SEQUENCES)]
     table = write(tmp_path, "t.csv", ["sequence", "height", "width"], rows)
-    refused(train(run, table), "height", "width", "--target")
+    expect_refusal(train(run, table), "height", "width", "--target")
 
 
 def test_one_class_only(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, "yes"] for each in SEQUENCES])
-    refused(train(run, table), "t.csv", "'label'", "one class only", "'yes'")
+    expect_refusal(train(run, table), "t.csv", "'label'", "one class only", "'yes'")
 
 
 def test_a_constant_target(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "y"], [[each, 3.5] for each in SEQUENCES])
-    refused(train(run, table), "t.csv", "'y'", "3.5")
+    expect_refusal(train(run, table), "t.csv", "'y'", "3.5")
 
 
 def test_all_targets_missing(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "y"], [[each, ""] for each in SEQUENCES])
-    refused(train(run, table, "--target", "y"), "t.csv", "'y'")
+    expect_refusal(train(run, table, "--target", "y"), "t.csv", "'y'")
 
 
 def test_a_target_that_is_mostly_numbers_names_the_cells_that_are_not(run, tmp_path):
     rows = [[each, "n.d." if index == 6 else index / 3] for index, each in enumerate(SEQUENCES)]
     table = write(tmp_path, "t.csv", ["sequence", "y"], rows)
-    refused(train(run, table, "--set", "target.task=regression"), "t.csv", "'y'", "7", "n.d.")
+    expect_refusal(train(run, table, "--set", "target.task=regression"), "t.csv", "'y'", "7", "n.d.")
 
 
 @pytest.mark.parametrize("split", ["random", "stratified"])
@@ -92,25 +92,25 @@ def test_fewer_rows_than_folds(run, tmp_path, split):
     table = write(
         tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES[:4])]
     )
-    refused(train(run, table, "--split", split, "--folds", "10"), "t.csv", "10", "fewer folds")
+    expect_refusal(train(run, table, "--split", split, "--folds", "10"), "t.csv", "10", "fewer folds")
 
 
 def test_one_group_only(run, tmp_path):
     rows = [[each, index % 2, "all"] for index, each in enumerate(SEQUENCES)]
     table = write(tmp_path, "t.csv", ["sequence", "label", "family"], rows)
-    refused(train(run, table, "--group", "family"), "family")
+    expect_refusal(train(run, table, "--group", "family"), "family")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", ""])
 def test_a_covariate_that_is_no_finite_number_is_named_by_row(run, tmp_path, value):
     rows = [[each, index / 7, value if index == 4 else 7.4] for index, each in enumerate(SEQUENCES)]
     table = write(tmp_path, "t.csv", ["sequence", "y", "ph"], rows)
-    refused(train(run, table, "--set", "data.covariates=ph", "--target", "y"), "t.csv", "'ph'", "row 5")
+    expect_refusal(train(run, table, "--set", "data.covariates=ph", "--target", "y"), "t.csv", "'ph'", "row 5")
 
 
 def test_infinite_targets(run, tmp_path):
     rows = [[each, "inf" if index == 4 else index / 7] for index, each in enumerate(SEQUENCES)]
-    refused(train(run, write(tmp_path, "t.csv", ["sequence", "y"], rows)), "'y'", "infinite")
+    expect_refusal(train(run, write(tmp_path, "t.csv", ["sequence", "y"], rows)), "'y'", "infinite")
 
 
 @pytest.mark.parametrize("kind", ["linear", "knn", "boosting", "nearest", "mlp", "cnn"])
@@ -130,19 +130,19 @@ def test_sequences_of_one_and_of_ten_thousand_letters_are_welcome(run, tmp_path,
 def test_empty_sequences_and_unknown_symbols_are_named_by_row_and_id(run, tmp_path):
     rows = [[f"p{index}", each, index % 2] for index, each in enumerate(SEQUENCES)]
     rows[3][1], rows[8][1] = "", "AC1DE"
-    message = refused(train(run, write(tmp_path, "t.csv", ["id", "sequence", "label"], rows)), "p3", "p8", "'1'")
+    message = expect_refusal(train(run, write(tmp_path, "t.csv", ["id", "sequence", "label"], rows)), "p3", "p8", "'1'")
     assert "row 4" in message
     assert "row 9" in message
 
 
 def test_two_rows_are_too_few_and_said_so(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "y"], [["ACDE", 1.5], ["ACDE", 2.5]])
-    refused(train(run, table), "t.csv")
+    expect_refusal(train(run, table), "t.csv")
 
 
 def test_an_unknown_predictor_gets_the_nearest_name(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES)])
-    refused(
+    expect_refusal(
         run("train", table, "cnnn", "-o", "run"),
         "[predictor] kind = 'cnnn'",
         "did you mean 'cnn'?",
@@ -152,24 +152,24 @@ def test_an_unknown_predictor_gets_the_nearest_name(run, tmp_path):
 
 def test_an_unknown_setting_gets_the_nearest_name(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES)])
-    refused(train(run, table, "--set", "train.epoch=4"), "[train]", "'epoch'", "did you mean 'epochs'?")
-    refused(train(run, table, "--set", "trian.epochs=4"), "'trian'", "'train'")
-    refused(train(run, table, "--set", "epochs"), "--set epochs", "section.key=value")
+    expect_refusal(train(run, table, "--set", "train.epoch=4"), "[train]", "'epoch'", "did you mean 'epochs'?")
+    expect_refusal(train(run, table, "--set", "trian.epochs=4"), "'trian'", "'train'")
+    expect_refusal(train(run, table, "--set", "epochs"), "--set epochs", "section.key=value")
 
 
 def test_a_metric_that_does_not_fit_the_task(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES)])
-    refused(train(run, table, "--set", "report.metrics=spearman"), "'spearman'", "auroc")
+    expect_refusal(train(run, table, "--set", "report.metrics=spearman"), "'spearman'", "auroc")
 
 
 def test_a_filter_that_keeps_nothing(run, tmp_path):
     table = write(tmp_path, "t.csv", ["sequence", "label"], [[each, index % 2] for index, each in enumerate(SEQUENCES)])
-    refused(train(run, table, "--where", "label == 5"), "t.csv", "label")
+    expect_refusal(train(run, table, "--where", "label == 5"), "t.csv", "label")
 
 
 def test_a_toml_file_with_a_slip(run, tmp_path):
     (tmp_path / "x.toml").write_text("[data\ntable = 3")
-    refused(run("compare", "x.toml"), "x.toml", "TOML")
+    expect_refusal(run("compare", "x.toml"), "x.toml", "TOML")
 
 
 def test_mistakes_of_usage_exit_with_two(run):

@@ -294,7 +294,9 @@ def test_settings_of_nets_are_refused_where_there_is_no_net(peptide_table, key):
 
 def test_seeds_and_device_may_be_named_without_a_net(peptide_table):
     sections = {"train": {"seeds": 3, "seed": 1, "device": "cpu"}}
-    refuse_unused(sections, resolved(sections, peptide_table))
+    variants = resolved(sections, peptide_table)
+    refuse_unused(sections, variants)
+    assert {variant.train.seed for variant in variants} == {1}
 
 
 def test_an_encoder_that_a_lone_predictor_cannot_take_is_refused(peptide_table):

@@ -146,6 +146,13 @@ def test_intervals_draw_whole_groups_where_the_table_has_groups(tmp_path):
     assert "note: only" in (result.folder / "log.txt").read_text("utf-8")
 
 
+def test_inspect_refuses_settings_it_would_pass_over(tmp_path):
+    (tmp_path / "t.csv").write_text("sequence,y\nACDEF,1.5\nACDEG,2.5\n")
+    result = CliRunner().invoke(main, ["inspect", str(tmp_path / "t.csv"), "--set", "predictor.kind=cnnn"])
+    assert result.exit_code == 1
+    assert "predictor.kind: inspect takes settings of data, target only" in result.output
+
+
 def test_whole_numbers_taken_as_classes_are_said_with_what_to_type():
     table = pa.table({"sequence": peptide_texts(60), "score": [index % 5 for index in range(60)]})
     facts = inspect({"data": {}}, table)

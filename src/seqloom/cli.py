@@ -93,10 +93,12 @@ def main() -> None:
 def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | None) -> None:
     """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd."""
     from seqloom.api import sections_of
+    from seqloom.config import refuse_others
     from seqloom.inspection import inspect as look
     from seqloom.show import echo_json, inspected
 
     sections, _ = sections_of(table)
+    refuse_others(_overridden({}, settings, flags), ("data", "target"), "inspect")
     facts = look(_overridden(sections, settings, flags))
     echo_json(facts) if json_ else click.echo(inspected(facts))
     if any(each["severity"] == "error" for each in facts["findings"]):

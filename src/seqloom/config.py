@@ -209,6 +209,14 @@ def refuse_unused(sections: Sections, variants: Sequence[Variant]) -> None:
         raise ConfigError(f"[encoder] kind = {encoder!r}: no variant uses it ({used}); remove it, or add one that does")
 
 
+def refuse_others(sections: Sections, used: Sequence[str], who: str) -> None:
+    """ConfigError for settings that `who` would pass over: only sections, or `section.key`s, of `used` are taken."""
+    keys = [f"{section}.{key}" for section, settings in sections.items() for key in settings]
+    unused = [key for key in keys if not any(key == each or key.startswith(f"{each}.") for each in used)]
+    if unused:
+        raise ConfigError(f"{', '.join(unused)}: {who} takes settings of {', '.join(used)} only; leave it out")
+
+
 def difference(left: Sections, right: Sections) -> dict[str, tuple[Any, Any]]:
     """`section.key` and its two values, wherever two resolved configurations differ; None where a key is absent."""
     keys = {(section, key) for side in (left, right) for section, values in side.items() for key in values}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from seqloom.alphabet import UNKNOWN
-from seqloom.config import ReportSection, Sections
+from seqloom.config import ReportSection, Sections, refuse_others
 from seqloom.errors import ConfigError, DataError
 from seqloom.files import write_parquet, write_whole
 from seqloom.findings import Finding, finding
@@ -67,10 +66,11 @@ def predicted_table(model: Model, table: Table) -> tuple[pa.Table, int]:
     if len(good):
         columns = model.predict(table.take(good)).columns()
     for name, values in columns.items():
-        result = _appended(result, name, values.take(take))
+        result = result.append_column(name, values.take(take))
     if len(good) < table.n_rows:
         name = "pred_reason" if "pred_error" in columns else "pred_error"  # a class may be called error
-        result = _appended(result, name, pa.array(reasons, pa.string()))
+        _refuse_taken(result, name)
+        result = result.append_column(name, pa.array(reasons, pa.string()))
     return result, table.n_rows - len(good)
 
 
@@ -168,11 +168,6 @@ def _write_delimited(table: pa.Table, file: Any, separator: str) -> None:
     csv.write_csv(table, file, csv.WriteOptions(delimiter=separator, quoting_style="needed"))
 
 
-def _appended(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    _refuse_taken(table, name)
-    return table.append_column(name, values)
-
-
 def _refuse_taken(table: pa.Table, name: str) -> None:
     if name in table.column_names:
         raise DataError(
@@ -180,11 +175,9 @@ def _refuse_taken(table: pa.Table, name: str) -> None:
         )
 
 
-def _opened(
-    folder: Path, source: Any, sections: Mapping[str, Any], *, with_targets: bool = False
-) -> tuple[Model, Table]:
+def _opened(folder: Path, source: Any, sections: Sections, *, with_targets: bool = False) -> tuple[Model, Table]:
     model = Model(folder, sections.get("encoder"))
-    _refuse_unused(sections, USED_BY_EVALUATE if with_targets else USED_BY_PREDICT)
+    refuse_others(sections, USED_BY_EVALUATE if with_targets else USED_BY_PREDICT, "a finished run")
     section = validated(DataSection, sections.get("data", {}), "[data]")
     if not with_targets:
         return model, model.read(source, section)
@@ -196,16 +189,6 @@ def _opened(
             "name them in that order with --target COLUMN,COLUMN"
         )
     return model, model.read(source, section, columns)
-
-
-def _refuse_unused(sections: Mapping[str, Any], used: tuple[str, ...]) -> None:
-    """ConfigError for settings that a finished run does not take: it is what it was trained to be."""
-    keys = [f"{section}.{key}" for section, settings in sections.items() for key in settings]
-    unused = [key for key in keys if not any(key == each or key.startswith(f"{each}.") for each in used)]
-    if unused:
-        raise ConfigError(
-            f"{', '.join(unused)}: a finished run takes settings of {', '.join(used)} only; leave it out, or train another run"
-        )
 
 
 def _worth_saying(table: Table) -> list[Finding]:

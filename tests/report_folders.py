@@ -1,9 +1,14 @@
-"""Made-up experiment and run folders of every task, laid out as a comparison lays them out, with planted numbers."""
+"""Made-up experiment and run folders of every task, laid out as a comparison lays them out, with planted numbers; and their
+reports, checked for form."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
+
+from seqloom.report.build import write_report
 
 CLASSES = {"binary": ("no", "yes"), "multiclass": ("cytoplasm", "membrane", "nucleus")}
 LABELS = ("kinase", "protease", "transport")
@@ -22,6 +29,8 @@ METRICS = {
 }
 NETS = ("cnn", "mlp")
 VERDICT = "no detectable difference between cnn & mlp (0.012 <made up>, 95 % CI -0.004..0.028)"
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Folder:
     classes: tuple[str, ...] = ()
     target: dict[str, Any] | None = None
     metrics: tuple[str, ...] = ()
+    audited: bool = True
+    """Whether nearest training rows were looked for, as older folders do not tell."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,6 +88,67 @@ def write_lone_run(folder: Path, plan: Folder) -> Path:
         write_run(folder / "baselines" / name, plan, place)
     _json(folder / "leaderboard.json", _board("train", plan))
     return folder
+
+
+class Page(HTMLParser):
+    """A walk over the page that keeps ids, links and what was left open or closed wrongly."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element opens."""
+        named = dict(attrs)
+        if len(named) != len(attrs):
+            self.wrong.append(f"{tag} repeats an attribute at {self.getpos()}")
+        self.tags.add(tag)
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href", "data") and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element without content."""
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        """An element closes."""
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"</{tag}> at {self.getpos()}")
+
+
+def report(folder: Path) -> str:
+    """The HTML of the folder's report, checked for form."""
+    html = write_report(folder).read_text("utf-8")
+    page = Page(html)
+    assert (page.wrong, page.open) == ([], [])
+    assert len(page.ids) == len(set(page.ids)), "ids must be unique in the page"
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links), page.links
+    assert "script" not in page.tags
+    assert not re.search(r"https?://|@import|url\((?!#)", html), "the page must not reach outside itself"
+    return html
+
+
+def text_of(html: str) -> str:
+    """What is read on the page, blanks made single."""
+    body = re.sub(r"<style.*?</style>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a JSON file in place."""
+    facts = json.loads(path.read_text())
+    change(facts)
+    path.write_text(json.dumps(facts))
 
 
 def write_run(folder: Path, plan: Folder, place: int) -> None:
@@ -179,7 +251,22 @@ def _board(command: str, plan: Folder) -> dict[str, Any]:
         "higher_is_better": {m: m not in ("rmse", "log_loss", "brier") for m in plan.metric_names},
         "draws": 1000, "resampled": f"1,000 draws over {plan.n_rows} rows in 2 folds", "notes": ["intervals are made up"],
         "verdict": VERDICT, "baselines": ["constant", "linear"], "leaderboard": rows, "findings": [],
+        **(_bands(plan) if plan.audited else {}),
     }  # fmt: skip
+
+
+def _bands(plan: Folder) -> dict[str, Any]:
+    """Scores by identity: the last variant is undefined in the nearest band."""
+    found = []
+    for at, (low, high, rows) in enumerate(((0.0, 0.5, 33), (0.5, 0.9, 1234), (0.9, 1.0, 42))):
+        scores = {
+            name: {key: value - 0.02 * at for key, value in score_of(place).items()}
+            for place, name in enumerate(plan.variants)
+        }
+        if at == 2:
+            scores[plan.variants[-1]] = {"value": None, "low": None, "high": None}
+        found.append({"from": low, "to": high, "rows": rows, "scores": scores, "resampled": "", "notes": []})
+    return {"by_identity": found, "by_identity_left_out": 17, "by_identity_note": ""}
 
 
 def _write_shared(folder: Path, plan: Folder, resolved: dict[str, Any]) -> None:
@@ -233,10 +320,36 @@ def _audit(plan: Folder) -> dict[str, Any]:
     return {
         "splitter": {"kind": "random", "seed": 0, "folds": plan.n_folds},
         "guarantee": "no test row has the same inputs as a training row",
-        "folds": [{"fold": k, "counts": counts, "shared_inputs": 0, "named_rows": []} for k in range(plan.n_folds)],
+        "folds": [
+            {"fold": k, "counts": counts, "shared_inputs": 0, "named_rows": [], **(_nearest() if plan.audited else {})}
+            for k in range(plan.n_folds)
+        ],
         "unused": {"no target": 2, "same inputs as a test row": 0},
         "findings": [],
     }
+
+
+def _nearest() -> dict[str, Any]:
+    """What the audit says of a fold: three rows without relatives, four of middling identity, and a near duplicate."""
+    identity = np.array([0.0, 0.0, 0.0, 0.41, 0.55, 0.55, 0.62, 0.95])
+    lows = [0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0]
+    counts, edges = np.histogram(identity, 50, (0.0, 1.0))
+    bands = np.histogram(identity, [*lows, 2.0])[0].tolist()
+    spread = {
+        "train_mutations": {"min": 0, "median": 2.0, "max": 3},
+        "test_mutations": {"min": 4, "median": 4.0, "max": 4},
+    }
+    new = {"new_family": 0.0, "more_mutations": 1.0, "new_site": 0.004, "new_mutation": 0.25}
+    return {
+        "targets_beyond_training": 0.125,
+        "families": {"rows": 1.0, "n_families": 1, **new, **spread},
+        "nearest": {
+            "measure": "identity", "rows": 8, "exact": False, "near_duplicates": 1, "near_duplicate_share": 0.125,
+            "median": 0.48, "none_alike": 3,
+            "bands": [{"from": low, "rows": n} for low, n in zip(lows, bands, strict=True)],
+            "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+        },
+    }  # fmt: skip
 
 
 def _settings(name: str, plan: Folder) -> dict[str, Any]:

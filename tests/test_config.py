@@ -7,11 +7,10 @@ import pyarrow as pa
 import pytest
 import tomli_w
 
-from contracts.tables import peptides, table_of
+from contracts.tables import table_of
 from seqloom.config import (
     DEFAULT_PREDICTORS,
     Variant,
-    default_split,
     difference,
     drafts,
     override,
@@ -336,22 +335,6 @@ def test_the_encoder_is_chosen_by_how_the_sequences_lie():
     assert usual(["CCO", "CCN"], "smiles") == ("kmer", 4)
 
 
-def test_the_split_follows_the_tables_columns_then_the_target():
-    sequences = peptides(40)
-
-    def usual(y, **columns):
-        data = pa.table({"sequence": sequences, "y": y, **columns})
-        section = DataSection(sequence=("sequence",), group="family" if "family" in columns else "")
-        table = read_table(data, section, ("y",))
-        return default_split(table, find_target(table, TargetSection()))
-
-    numbers, classes = np.arange(40.0), [0, 1] * 20
-    assert usual(numbers)[0] == "random"
-    assert usual(classes) == ("stratified", "no partition or groups are given; classes are kept in equal shares")
-    assert usual(classes, family=["a", "b"] * 20) == ("group", "rows of one 'family' are related")
-    assert usual(numbers, set=["train", "test"] * 20) == ("columns", "column 'set' gives the partition")
-
-
 def test_classes_are_strata_and_numbers_are_not(peptide_table):
     assert strata_of(find_target(peptide_table, TargetSection()), np.zeros((40, 1))) is None
     binary = table_of("binary", 40)
@@ -387,7 +370,9 @@ def test_every_default_is_written_out(peptide_table):
     (cnn,) = resolved({}, peptide_table, ("cnn",))
     assert cnn.resolved["train"]["epochs"] == 0
     assert cnn.resolved["predictor"] == {"kind": "cnn", "width": 64, "kernel": 5, "layers": 2, "dropout": 0.2}
-    assert cnn.resolved["split"]["kind"] == "random"
+    assert cnn.resolved["split"] == {
+        "kind": "similarity", "seed": 0, "shared": "stop", "inner": 1, "test": 0.2, "folds": 1, "identity": 0.5, "search": "auto",
+    }  # fmt: skip
     assert cnn.resolved["target"]["task"] == "regression"
 
 

@@ -12,10 +12,10 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
     "errors findings files registry alphabet tokens store metrics stats resample bootstrap verdict",
-    "read canonical where roles table check joined calibrate",
-    "target mutation split encode summary rule simulate domain shift",
+    "read canonical where roles table mutation chemistry patch check replicates joined calibrate",
+    "target similarity split encode summary rule simulate domain shift",
     "nn training predict generate",
-    "config environment run plan folds experiment evaluation conclude prediction inspection compare"
+    "config environment run plan folds experiment evaluation conclude prediction inspection division compare"
     " ensemble tune explain compress report",
     "api estimators show cli serve __init__ __main__",
 )

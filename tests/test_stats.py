@@ -329,3 +329,31 @@ def test_no_draws_an_unknown_metric_and_unfit_shapes_are_refused() -> None:
             run({"a": wrong})
     with pytest.raises(ValueError, match="clusters of"):
         compare("regression", [y], {"a": [[y]]}, ["mae"], clusters=[np.zeros(2)])
+
+
+def test_rows_tested_in_several_folds_do_not_count_as_more_rows() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(200, 1))
+    p = y + rng.normal(size=(200, 1))
+    rows = np.arange(200)
+    once = compare("regression", [y], {"a": [[p]]}, ["mae"], clusters=[rows], draws=300)
+    nested = compare("regression", [y] * 5, {"a": [[p]] * 5}, ["mae"], clusters=[rows] * 5, draws=300)
+    width = [result.interval("a").high - result.interval("a").low for result in (once, nested)]
+    assert width[1] == pytest.approx(width[0])
+    assert nested.resampled == "300 draws over 200 rows in 5 folds"
+
+
+def test_groups_that_lie_across_folds_are_drawn_for_all_of_them() -> None:
+    rng = np.random.default_rng(1)
+    values, widths = [], []
+    for _ in range(60):
+        group = np.repeat(np.arange(30), 10)
+        error = np.abs(rng.normal(size=30)[group])
+        fold = rng.integers(0, 5, 300)
+        y = [np.zeros((int((fold == k).sum()), 1)) for k in range(5)]
+        p = {"a": [[error[fold == k][:, None]] for k in range(5)]}
+        result = compare("regression", y, p, ["mae"], clusters=[group[fold == k] for k in range(5)], draws=100)
+        values.append(result.interval("a").value)
+        widths.append(result.interval("a").high - result.interval("a").low)
+    assert np.mean(widths) == pytest.approx(3.92 * np.std(values), rel=0.25)
+    assert result.resampled == "100 draws over 30 groups of 300 rows in 5 folds"

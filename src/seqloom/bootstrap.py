@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,12 @@ class Draws:
     """What to draw in one fold, and how often."""
 
     fold: int
-    clusters: Labels | None
+    units: NDArray[np.intp] | None
+    """What each row (N,) belongs to, from 0 to `n_units`; None to draw rows."""
+    n_units: int
+    """Units to draw from: those of this fold and of all that share units with it, which are drawn as one."""
+    stream: int
+    """Folds that share units have the same one, so that they draw the same units."""
     n: int
     seed: int
 
@@ -48,6 +53,28 @@ class ScoredFold:
     ensemble_draws: Mapping[str, Floats]  # (M, R)
 
 
+def draws_of(labels: Sequence[Labels] | None, sizes: Sequence[int], n: int, seed: int) -> list[Draws]:
+    """What to draw in every fold. `labels`: per fold (N,), equal for related rows, those of different folds included.
+
+    Folds that share a label, directly or through others, are drawn as one: a unit that is drawn is drawn in all of them.
+    """
+    if labels is None:
+        return [Draws(fold, None, size, fold, n, seed) for fold, size in enumerate(sizes)]
+    codes = np.unique(np.concatenate(labels), return_inverse=True)[1].reshape(-1)
+    own = np.split(codes, np.cumsum(sizes)[:-1])
+    stream = list(range(len(own)))
+    first: dict[int, int] = {}
+    for fold, units in enumerate(own):
+        for other in {first.setdefault(unit, fold) for unit in np.unique(units).tolist()}:
+            low, high = sorted((stream[fold], stream[other]))
+            stream = [low if each == high else each for each in stream]
+    found = []
+    for fold, units in enumerate(own):
+        joint = np.unique(np.concatenate([each for each, at in zip(own, stream, strict=True) if at == stream[fold]]))
+        found.append(Draws(fold, np.searchsorted(joint, units), len(joint), stream[fold], n, seed))
+    return found
+
+
 def score_fold(
     task: Task, y: Floats, predictions: Mapping[str, Sequence[Floats]], metrics: tuple[str, ...], plan: Draws
 ) -> ScoredFold:
@@ -63,17 +90,16 @@ def score_fold(
         seeds[name] = slice(len(scored), len(scored) + len(own))
         scored += own if len(own) == 1 else [*own, np.mean(own, axis=0)]
         ensemble[name] = len(scored) - 1
-    units = None if plan.clusters is None else np.unique(plan.clusters, return_inverse=True)[1]
-    n_units = len(y) if units is None else int(units.max(initial=-1)) + 1
-    lone = units is not None and n_units == 1
+    n_own = len(y) if plan.units is None else len(np.unique(plan.units))
+    lone = plan.units is not None and n_own == 1
     if lone:
-        units, n_units = None, len(y)
+        plan, n_own = replace(plan, units=None, stream=plan.fold), len(y)
     values = _score_once(metrics, task, y, scored)
-    counts = _draw(units, n_units, len(y), plan)
+    counts = _draw(len(y), plan)
     drawn = np.concatenate([macro(part) for part in score_draws(metrics, task, y, scored, counts)], axis=2)
     return ScoredFold(
         n_rows=len(y),
-        n_units=n_units,
+        n_units=n_own,
         lone_cluster=lone,
         definable=_definable(task, y, scored[0].shape[1], metrics),
         members={name: values[place] for name, place in seeds.items()},
@@ -96,14 +122,15 @@ def _definable(task: Task, y: Floats, n_outputs: int, metrics: tuple[str, ...]) 
     return ~undefined
 
 
-def _draw(units: NDArray[np.intp] | None, n_units: int, n_rows: int, plan: Draws) -> Iterator[Counts]:
+def _draw(n_rows: int, plan: Draws) -> Iterator[Counts]:
     """Blocks of counts (R, N): as many units as there are, with replacement."""
-    rng = np.random.default_rng([plan.seed, plan.fold])
+    n_units = n_rows if plan.units is None else plan.n_units
+    rng = np.random.default_rng([plan.seed, plan.stream])
     for block in blocks(plan.n, n_rows):
         counts = np.empty((block.stop - block.start, n_units), np.int32)
         for row in counts:
             row[:] = np.bincount(rng.integers(0, max(n_units, 1), n_units), minlength=n_units)
-        yield counts if units is None else counts[:, units]
+        yield counts if plan.units is None else counts[:, plan.units]
 
 
 def _draw_seeds(values: Floats, name: str, plan: Draws) -> Floats:

@@ -44,7 +44,10 @@ def training_options(command: Command) -> Command:
         click.option("--seed", type=int, help="First seed."),
         click.option("--seeds", type=int, help="Members per fold of predictors with randomness in them."),
         click.option("--folds", type=int, help="Folds of a cross-validation; 1 holds out once."),
-        click.option("--split", help="How rows are divided: columns, random, stratified, group."),
+        click.option(
+            "--split",
+            help="How rows are divided: similarity, random, group, position, ...; see: seqloom describe splitter",
+        ),
         click.option("--test", help="A second table, whose rows are the test rows."),
         click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write, or to go on with."),
     ):
@@ -103,6 +106,45 @@ def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | N
     echo_json(facts) if json_ else click.echo(inspected(facts))
     if any(each["severity"] == "error" for each in facts["findings"]):
         sys.exit(1)
+
+
+@main.command()
+@click.argument("table")
+@click.option("--by", help="How rows are divided: similarity, group, position, ...; see: seqloom describe splitter")
+@click.option("--like", help="A table whose geometry the test rows should have; short for --by like.")
+@click.option("--folds", type=int, help="Folds of a cross-validation; 1 holds out once.")
+@click.option("--seed", type=int, help="Seed of the split.")
+@click.option("--test", help="A second table, whose rows are the test rows.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder to write, or a file for the table with its parts."
+)
+@data_options
+@settings
+@as_json
+def split(
+    table: str,
+    by: str | None,
+    like: str | None,
+    seed: int | None,
+    out: Path | None,
+    json_: bool,
+    settings: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Divide TABLE into training and test rows, and audit the partition for leaks.
+
+    Without --by: what suits the table best, by similarity where that can be.
+    """
+    from seqloom.api import sections_of
+    from seqloom.config import override
+    from seqloom.division import divide
+    from seqloom.show import divided, echo_json
+
+    sections, _ = sections_of(table)
+    asked = {"split.kind": by, "split.seed": seed, **({"split.kind": "like", "split.table": like} if like else {})}
+    sections = override(sections, {key: value for key, value in asked.items() if value is not None})
+    facts = divide(_overridden(sections, settings, flags), out)
+    echo_json(facts) if json_ else click.echo(divided(facts))
 
 
 @main.command()

@@ -10,35 +10,41 @@ import numpy as np
 import pyarrow as pa
 
 from seqloom.config import Variant, difference
-from seqloom.evaluation import Evaluated, evaluate, run_metrics
+from seqloom.evaluation import Evaluated, evaluate, run_metrics, scores_by_identity
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.plan import Plan
 from seqloom.run import Member, Run, prediction_columns
 from seqloom.split.base import TEST
+from seqloom.split.inputs import joined
 from seqloom.split.random import GroupSplit
 from seqloom.table import Table
 from seqloom.target import Target, class_names
+
+FEWEST_UNITS = 20
+"""Units of related test rows at least, for intervals to draw units rather than rows."""
 
 
 def conclude(plan: Plan, folder: Path, folders: Mapping[str, Path], seconds: float, *, single: bool) -> dict[str, Any]:
     """Write what follows from the members' predictions; the contents of `leaderboard.json`."""
     from seqloom.report.build import write_report
 
-    evaluated = _evaluated(plan, folders)
+    clusters, notes = _related(plan)
+    evaluated = _evaluated(plan, folders, clusters)
     for variant in plan.variants:
         _write_predictions(plan, Run(folders[variant.name], variant), evaluated)
     command = "train" if single else "compare"
     board = evaluated.leaderboard_json(
         command, folder, seconds, plan.baselines, _changes(plan), _fit_seconds(plan, folders)
     )
+    board |= _by_identity(plan, evaluated, clusters)
+    board["notes"] = [*notes, *board["notes"]]
     board["findings"] = [each.as_json() for each in plan.findings]
     write_json(folder / "leaderboard.json", board)
     write_report(folder)
     return board
 
 
-def _evaluated(plan: Plan, folders: Mapping[str, Path]) -> Evaluated:
-    tests = [plan.scores[plan.partition.rows(fold, TEST)] for fold in range(plan.partition.n_folds)]
+def _evaluated(plan: Plan, folders: Mapping[str, Path], clusters: list[np.ndarray] | None) -> Evaluated:
     predictions: dict[str, list[list[np.ndarray]]] = {}
     targets = _targets(plan, folders)
     for variant in plan.variants:
@@ -50,15 +56,74 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path]) -> Evaluated:
             ]
             for fold, target in enumerate(targets[variant.name])
         ]
-    return evaluate(plan.target, tests, predictions, plan.variants[0].report, _clusters(plan))
+    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters)
 
 
-def _clusters(plan: Plan) -> list[np.ndarray] | None:
-    """Groups of the test rows of every fold, where the table has groups, whatever splitter divided it."""
-    if plan.table.roles.group is None:
-        return None
-    groups = GroupSplit().units(plan.table)
-    return [groups[plan.partition.rows(fold, TEST)] for fold in range(plan.partition.n_folds)]
+def _tests(plan: Plan) -> list[np.ndarray]:
+    """Targets of the test rows of every fold, score scale."""
+    return [plan.scores[rows] for rows in _test_rows(plan)]
+
+
+def _test_rows(plan: Plan) -> list[np.ndarray]:
+    return [plan.partition.rows(fold, TEST) for fold in range(plan.partition.n_folds)]
+
+
+def _related(plan: Plan) -> tuple[list[np.ndarray] | None, list[str]]:
+    """Per fold labels (N,) of the test rows that intervals draw together, None to draw rows; and what to know of it.
+
+    Related are rows that the splitter does not divide, or of one group of the table. Of too few such units a bootstrap says
+    nothing: the groups alone are drawn then, whatever their number, as the user named them; or else the rows.
+    """
+    rows = _test_rows(plan)
+    tested = np.unique(np.concatenate(rows))
+    groups = None if plan.table.roles.group is None else GroupSplit().units(plan.table)
+    units = plan.variants[0].split.units(plan.table)
+    if groups is not None:
+        units = joined(units, groups)
+    n_units = len(np.unique(units[tested]))
+    drawn: np.ndarray | None = units
+    notes = []
+    if n_units == len(tested):
+        drawn = None
+    elif n_units < FEWEST_UNITS:
+        drawn = groups
+        if groups is None or n_units < len(np.unique(groups[tested])):
+            instead = "rows" if groups is None else "groups"
+            notes = [
+                f"all {len(tested):,} test rows are {n_units} unit{'s' * (n_units > 1)} of related rows, too few to draw "
+                f"from: {instead} were drawn, and intervals are too narrow"
+            ]
+    if drawn is None and sum(map(len, rows)) > len(tested):
+        drawn = np.arange(plan.table.n_rows)  # rows tested in several folds are drawn once for all of them
+    return (None if drawn is None else [drawn[own] for own in rows]), notes
+
+
+def _by_identity(plan: Plan, evaluated: Evaluated, clusters: list[np.ndarray] | None) -> dict[str, Any]:
+    """Scores within bands of identity of the test rows to their nearest training rows, as the audit found it."""
+    report, inner = plan.variants[0].report, plan.variants[0].split.inner
+    measures = {fold.get("nearest", {}).get("measure") for fold in plan.facts["audit"]["folds"]}
+    likeness = "Tanimoto similarity" if "tanimoto" in measures else "identity"
+    return scores_by_identity(
+        evaluated, _tests(plan), _identities(plan, inner), report, clusters, inner=inner, likeness=likeness
+    )
+
+
+def _identities(plan: Plan, inner: int) -> list[np.ndarray]:
+    """Identity of every test row of every fold to its nearest training row, float64 (N,), NaN where it was not looked at."""
+    nearest = plan.audit.nearest
+    fold, number, identity = (nearest[name].to_numpy() for name in ("fold", "row", "identity"))
+    found = []
+    for place, rows in enumerate(_test_rows(plan)):
+        # Folds of nested cross-validation that test the same rows were looked at once, at the first of them.
+        own = np.flatnonzero(fold == place - place % inner)
+        own = own[np.argsort(number[own], kind="stable")]
+        wanted = plan.table.row_numbers[rows]
+        values = np.full(len(rows), np.nan)
+        if len(own):
+            at = np.minimum(np.searchsorted(number[own], wanted), len(own) - 1)
+            values = np.where(number[own][at] == wanted, identity[own][at], np.nan)
+        found.append(values)
+    return found
 
 
 def _on_common_scale(outputs: np.ndarray, own: Target, common: Target) -> np.ndarray:

@@ -20,9 +20,11 @@ from pydantic import Field
 
 from seqloom.encode.base import Encoder
 from seqloom.errors import ConfigError
+from seqloom.mutation.wild_type import is_sequence
 from seqloom.predict.base import Predictor
 from seqloom.registry import Recipe, available, build, nearest, recipe_class, settings_of, validated
 from seqloom.split.base import Splitter
+from seqloom.split.recommend import splitter_for
 from seqloom.table import DataSection, Table
 from seqloom.target import Target, TargetSection
 from seqloom.training.settings import TrainSection
@@ -52,6 +54,12 @@ class ReportSection(Recipe):
 PLAIN_SECTIONS: Mapping[str, type[Recipe]] = {
     "data": DataSection, "target": TargetSection, "train": TrainSection, "report": ReportSection,
 }  # fmt: skip
+
+
+PATHS = (
+    ("data", "table"), ("data", "test"), ("data", "patch"), ("data", "wild_type"), ("encoder", "path"), ("split", "table"),
+)  # fmt: skip
+"""Settings that name files."""
 
 
 class Draft(NamedTuple):
@@ -107,8 +115,10 @@ def read_toml(path: Path) -> Sections:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     _refuse_unknown_sections(sections)
-    for section, key in (("data", "table"), ("data", "test"), ("encoder", "path")):
+    for section, key in PATHS:
         value = sections.get(section, {}).get(key)
+        if key == "wild_type" and isinstance(value, str) and is_sequence(value):
+            continue
         if isinstance(value, str) and value and not value.startswith("data:") and not PurePath(value).is_absolute():
             sections[section][key] = (path.parent / value).as_posix()
     return sections
@@ -179,10 +189,13 @@ def resolve(draft: Draft, table: Table, target: Target) -> Variant:
     built = {
         "predictor": predictor,
         "encoder": _encoder(draft, predictor, table),
-        "split": build("splitter", {"kind": default_split(table, target)[0], **sections["split"]}),
+        "split": splitter_for(sections["split"], table, target.task)[0],
     }
     plain = {key: validated(cls, sections[key], f"[{key}]") for key, cls in PLAIN_SECTIONS.items()}
     plain["target"] = plain["target"].model_copy(update={"column": target.columns, "task": target.task})
+    if table.wild_type is not None:  # the sequence rather than its file, so that the run needs no other file
+        known = {"wild_type": table.wild_type.sequence, "first_site": table.wild_type.first_site}
+        plain["data"] = plain["data"].model_copy(update=known)
     return Variant(draft.name, **plain, **built)  # type: ignore[arg-type]
 
 
@@ -386,17 +399,6 @@ def _default_features(table: Table) -> Settings:
     if aligned and not any(table.alphabets[column].name == "smiles" for column in columns):
         return {"kind": "one-hot"}
     return {"kind": "kmer", "k": 4 if chemistry else 2}
-
-
-def default_split(table: Table, target: Target | None) -> tuple[str, str]:
-    """The splitter used when none is named, and why."""
-    if table.roles.set is not None:
-        return "columns", f"column {table.roles.set!r} gives the partition"
-    if table.roles.group is not None:
-        return "group", f"rows of one {table.roles.group!r} are related"
-    if target is not None and target.task in ("binary", "multiclass"):
-        return "stratified", "no partition or groups are given; classes are kept in equal shares"
-    return "random", "no partition or groups are given"
 
 
 def strata_of(target: Target, scores: np.ndarray) -> np.ndarray | None:

@@ -20,7 +20,8 @@ from seqloom.encode.base import FittedEncoder
 from seqloom.encode.tokens import FittedTokens
 from seqloom.findings import raise_errors
 from seqloom.predict.base import Dims, Examples, Fitted, Job
-from seqloom.split.base import inner_split, input_groups
+from seqloom.split.deal import inner_split
+from seqloom.split.inputs import input_groups
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target
 
@@ -77,7 +78,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         scaled = self.target_.to_model(y.reshape(-1, 1))
         parts = {held: Examples(self.encoder_.transform(table.take(own)), scaled[own]) for held, own in rows.items()}
         vocabulary = self.encoder_.vocabulary if isinstance(self.encoder_, FittedTokens) else 0
-        dims = Dims.of(self.target_, parts[False].inputs, vocabulary)
+        dims = Dims.of(self.target_, parts[False].inputs, vocabulary, table.alphabet)
         self.members_: list[Fitted] = [
             variant.predictor.fit(parts[False], parts[True], Job(dims, seed, variant.train)) for seed in variant.seeds
         ]
@@ -91,6 +92,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _sections(self) -> dict[str, Any]:
         sections: dict[str, Any] = {"train": {"seeds": self.seeds, "seed": self.random_state}}
+        sections["split"] = {"kind": "random"}  # scikit-learn divides the rows
         sections["predictor"] = {"kind": self.predictor}
         if self.encoder is not None:
             sections["encoder"] = {"kind": self.encoder}

@@ -1,7 +1,8 @@
 """From predictions to a leaderboard: which metrics fit the target, what they are taken of, and the facts that are kept.
 
 The metrics themselves are in `metrics`, their intervals in `stats`. A regression target with a threshold is scored twice: as
-values, and as a search for the rows beyond the threshold.
+values, and as a search for the rows beyond the threshold. The primary metric is also taken within bands of identity between
+test rows and their nearest training rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from seqloom.config import ReportSection
 from seqloom.metrics import METRICS, default_metrics, find_metric, score
 from seqloom.run import Member, Run
+from seqloom.split.audit import BANDS
 from seqloom.stats import Comparison, VariantScores
 from seqloom.stats import compare as compare_scores
 from seqloom.target import Target
@@ -24,6 +26,10 @@ from seqloom.verdict import verdict
 RANKING = ("auroc", "average_precision")
 """What a regression target with a threshold is scored by beside the metrics of values."""
 BOOTSTRAP_SEED = 0
+FEWEST_IN_BAND = 30
+"""Test rows of a band of identity at least; neighbouring bands with fewer are merged."""
+FEWEST_IN_FOLD = 10
+"""The same on average over folds, in each of which a band is scored by itself."""
 
 Predictions = Mapping[str, Sequence[Sequence[np.ndarray]]]
 
@@ -146,6 +152,100 @@ def evaluate_single(target: Target, scores: np.ndarray, predicted: np.ndarray, r
         "resampled": evaluated.main.resampled,
         "metrics": evaluated.scores("run")["metrics"],
     }
+
+
+def scores_by_identity(
+    evaluated: Evaluated,
+    tests: Sequence[np.ndarray],
+    identities: Sequence[np.ndarray],
+    report: ReportSection,
+    clusters: Sequence[np.ndarray] | None = None,
+    *,
+    inner: int = 1,
+    likeness: str = "identity",
+) -> dict[str, Any]:
+    """What `leaderboard.json` says of the primary metric within bands of identity to the nearest training row.
+
+    `identities`: per fold float (N,), NaN for test rows that were not looked at; these are left out and counted. `tests` and
+    `clusters` as for `evaluate`. `inner`: folds in a row that test the same rows. A band holds its lower end, and the last one
+    its upper end too. Where fewer than two bands are left, `by_identity` is empty and a note says why.
+    """
+    known = [~np.isnan(scores).all(axis=1) for scores in tests]
+    looked_at = [own & np.isfinite(identity) for own, identity in zip(known, identities, strict=True)]
+    n_all, n_looked_at = (sum(int(own.sum()) for own in each) // inner for each in (known, looked_at))
+    place = [np.searchsorted(np.array(BANDS) - 1e-6, each, side="right") - 1 for each in identities]
+    inside = np.concatenate([each[own] for each, own in zip(place, looked_at, strict=True)])
+    counts = np.bincount(inside, minlength=len(BANDS)) // inner
+    fewest = max(FEWEST_IN_BAND, FEWEST_IN_FOLD * len(tests) // inner)
+    bands = _merged(counts, fewest)
+    scored = []
+    for first, last in bands if len(bands) > 1 else ():
+        chosen = [own & (first <= at) & (at <= last) for own, at in zip(looked_at, place, strict=True)]
+        scored.append(
+            {
+                "from": BANDS[first],
+                "to": (*BANDS, BANDS[-1])[last + 1],
+                "rows": int(counts[first : last + 1].sum()),
+                **_scores_of_rows(evaluated, tests, chosen, report, clusters),
+            }
+        )
+    return {
+        "by_identity": scored,
+        "by_identity_left_out": n_all - n_looked_at,
+        "by_identity_note": _why_no_bands(counts, fewest, likeness) if len(bands) < 2 else "",
+    }
+
+
+def _merged(counts: np.ndarray, fewest: int) -> list[tuple[int, int]]:
+    """First and last of the bands that make each merged band: the smallest joins its smaller neighbour until all have enough.
+
+    Bands without rows are passed over, so that a merged band ends where there are rows.
+    """
+    bands = [(int(band), int(band), int(counts[band])) for band in np.flatnonzero(counts)]
+    while len(bands) > 1 and min(n for *_, n in bands) < fewest:
+        least = min(range(len(bands)), key=lambda at: bands[at][2])
+        beside = [at for at in (least - 1, least + 1) if 0 <= at < len(bands)]
+        low, high = sorted((least, min(beside, key=lambda at: bands[at][2])))
+        bands[low : high + 1] = [(bands[low][0], bands[high][1], bands[low][2] + bands[high][2])]
+    return [(first, last) for first, last, _ in bands]
+
+
+def _scores_of_rows(
+    evaluated: Evaluated,
+    tests: Sequence[np.ndarray],
+    chosen: Sequence[np.ndarray],
+    report: ReportSection,
+    clusters: Sequence[np.ndarray] | None,
+) -> dict[str, Any]:
+    """The primary metric of every variant on the chosen rows, bool (N,) per fold, best variant of the whole first."""
+    primary = evaluated.metrics[0]
+    part = evaluate(
+        evaluated.target,
+        [scores[own] for scores, own in zip(tests, chosen, strict=True)],
+        {
+            name: [[p[own] for p in seeds] for seeds, own in zip(folds, chosen, strict=True)]
+            for name, folds in evaluated.predictions.items()
+        },
+        report.model_copy(update={"metrics": (primary,)}),
+        None if clusters is None else [labels[own] for labels, own in zip(clusters, chosen, strict=True)],
+    ).main
+    return {
+        "resampled": part.resampled,
+        "notes": list(part.notes),
+        "scores": {name: part.interval(name).as_json() for name in evaluated.main.order},
+    }
+
+
+def _why_no_bands(counts: np.ndarray, fewest: int, likeness: str) -> str:
+    held = np.flatnonzero(counts)
+    if not len(held):
+        return "no test row was compared with training rows, so there are no scores by band"
+    what = f"of {likeness} to the nearest training row"
+    if len(held) > 1:
+        return f"too few test rows for scores by band {what}: of {counts.sum():,}, no two bands have {fewest} each"
+    low, high = BANDS[held[0]], (*BANDS, BANDS[-1])[held[0] + 1]
+    where = f"{low:.0%} to {high:.0%}" if low < high else f"{high:.0%}"
+    return f"all {counts.sum():,} test rows lie in one band {what} ({where}), so there are no scores by band"
 
 
 def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:

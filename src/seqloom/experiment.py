@@ -134,19 +134,33 @@ def _write_facts(folder: Path, plan: Plan) -> None:
     known = folder / "data.json"
     if known.exists():
         held = read_json(known)
-        for which in ("source", "test_source"):
-            old, new = held[which], plan.facts["data"][which]
+        for which in ("source", "test_source", "patch_source"):
+            old, new = held.get(which), plan.facts["data"][which]
             if old is not None and new is not None and old["sha256"] != new["sha256"]:
                 raise ConfigError(
                     f"{folder} was made from another version of {new['name']} (sha256 {old['sha256'][:12]}, now "
                     f"{new['sha256'][:12]}); choose another folder with -o (out= in Python)"
                 )
+        _refuse_other_partition(folder, plan)
         return
     for name, value in plan.facts.items():
         if name != "data":
             write_json(folder / f"{name}.json", value)
     write_parquet(folder / "partition.parquet", plan.partition.as_table(plan.table))
+    write_parquet(folder / "nearest.parquet", plan.audit.nearest)
     write_json(known, plan.facts["data"])
+
+
+def _refuse_other_partition(folder: Path, plan: Plan) -> None:
+    """Members of two partitions must not stand in one folder."""
+    import pyarrow.parquet as pq
+
+    before = pq.read_table(folder / "partition.parquet", columns=["role", "inputs"])
+    if not before.equals(plan.partition.as_table(plan.table).select(["role", "inputs"])):
+        raise ConfigError(
+            f"{folder} was made with another partition of the same rows, as by another version of seqloom; choose another folder "
+            "with -o (out= in Python)"
+        )
 
 
 def _announce(plan: Plan, log: Log) -> None:

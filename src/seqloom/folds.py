@@ -48,4 +48,4 @@ class Folds:
         inputs = {role: encoder.transform(plan.table.take(own)) for role, own in rows.items()}
         vocabulary = encoder.vocabulary if isinstance(encoder, FittedTokens) else 0
         examples = {role: Examples(inputs[role], target.to_model(scores[own])) for role, own in rows.items()}
-        return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], vocabulary), examples)
+        return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], vocabulary, plan.table.alphabet), examples)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from seqloom.config import Sections, default_split
-from seqloom.errors import DataError
-from seqloom.findings import finding
+import numpy as np
+
+from seqloom.config import Sections
+from seqloom.errors import DataError, MissingExtra
+from seqloom.findings import Finding, finding
 from seqloom.joined import read_tables
+from seqloom.mutation.variants import told
 from seqloom.registry import validated
+from seqloom.similarity.rows import alike_groups
+from seqloom.split.audit import NEAR
+from seqloom.split.recommend import recommended
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
 from seqloom.target import Target, TargetSection, find_target, task_findings
@@ -27,14 +33,33 @@ def inspect(sections: Sections, source: Any = None) -> dict[str, Any]:
     target, trouble = _target(table, wanted)
     facts = data_facts(table, target, section)
     facts["findings"] += [each.as_json() for each in trouble]
-    kind, why = default_split(table, target)
+    related = [] if any(each.severity == "error" for each in table.findings) else _related(table)
+    facts["findings"] += [each.as_json() for each in related]
+    split = recommended(table, target.task if target is not None else None)
     return {
         "command": "inspect",
         "path": table.source.path,
         "seconds": round(time.monotonic() - started, 3),
         **facts,
-        "recommended_split": {"kind": kind, "reason": why},
+        "recommended_split": {**split.settings, "reason": split.reason},
     }
+
+
+def _related(table: Table) -> list[Finding]:
+    """Rows that are variants or near duplicates of each other."""
+    try:
+        groups = alike_groups(table, NEAR)
+    except MissingExtra as error:
+        return [finding("not-compared", "info", f"near duplicates were not looked for: {error}")]
+    found = [] if any(table.alphabets[each].name == "smiles" for each in table.roles.sequences) else list(told(table))
+    alike = np.flatnonzero(np.bincount(groups.label)[groups.label] > 1)
+    if len(alike):
+        message = (
+            f"{len(alike):,} of {table.n_rows:,} rows ({len(alike) / table.n_rows:.0%}) have another row at {NEAR:.0%} identity "
+            "or more, which a random split would put on both sides"
+        )
+        found.append(finding("near-duplicates", "info", message, table.row_numbers[alike]))
+    return found
 
 
 def _target(table: Table, section: TargetSection) -> tuple[Target | None, list[Any]]:

@@ -34,8 +34,12 @@ def read_tables(
             "sequence": main.roles.sequences,
             "alphabet": {column: alphabet.name for column, alphabet in main.alphabets.items()},
             "set": "",
+            "patch": "",
         }
     )
+    if main.wild_type is not None:
+        known = {"wild_type": main.wild_type.sequence, "first_site": main.wild_type.first_site}
+        fixed = fixed.model_copy(update=known)
     test = read_table(section.test, fixed, targets or main.roles.targets, for_prediction=for_prediction)
     return _joined(main, test)
 

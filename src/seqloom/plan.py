@@ -25,7 +25,9 @@ from seqloom.findings import Finding, raise_errors
 from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.run import Member
-from seqloom.split.base import Audit, Partition, make_partition
+from seqloom.split.audit import Audit
+from seqloom.split.base import Partition
+from seqloom.split.make import make_partition
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
 from seqloom.target import Target, TargetSection, find_target, task_findings

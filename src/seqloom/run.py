@@ -21,7 +21,7 @@ from seqloom.encode.base import FittedEncoder
 from seqloom.errors import DataError, RunError
 from seqloom.files import read_arrays, read_json, write_arrays, write_json, write_text, write_toml, write_whole
 from seqloom.predict.base import Dims, Fitted
-from seqloom.split.base import input_hashes
+from seqloom.split.inputs import input_hashes
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target
 
@@ -136,8 +136,11 @@ class Model:
         """
         given = section or DataSection()
         names = given.sequence or tuple(self.data["roles"]["sequences"])
+        own = self.run.variant.data
+        told = {} if given.wild_type else {"wild_type": own.wild_type, "first_site": own.first_site}
         try:
-            return read_table(source, self._section(given, names), targets, for_prediction=not targets)
+            section = self._section(given.model_copy(update=told), names)
+            return read_table(source, section, targets, for_prediction=not targets)
         except DataError:
             if given.sequence:
                 raise

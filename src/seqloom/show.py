@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,6 +15,7 @@ from rich.table import Table as Grid
 
 from seqloom.experiment import Result, Watcher
 from seqloom.files import plain
+from seqloom.findings import Finding
 from seqloom.registry import FOLDERS, available, describe
 
 MARKS = {"info": "·", "warning": "!", "error": "✗"}
@@ -78,7 +79,18 @@ def compared(result: Result) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(leaderboard(result.leaderboard))
     console.print(result.verdict, markup=False, soft_wrap=True)
+    if leak := _leak(result.findings):
+        console.print(leak, markup=False, soft_wrap=True)
     console.print(f"report: {result.report.as_posix()}", markup=False, soft_wrap=True)
+
+
+def _leak(findings: Sequence[Finding]) -> str:
+    """The warning that the partition leaks, which changes what the scores mean, as one line; empty if it does not."""
+    found = [each for each in findings if each.code == "leaks"]
+    if not found:
+        return ""
+    others = f" (and {len(found) - 1} more fold{'s' * (len(found) > 2)} like it)" if len(found) > 1 else ""
+    return f"{MARKS['warning']} warning{others}: {found[0].message}"
 
 
 def leaderboard(rows: list[dict[str, Any]]) -> Grid:
@@ -145,6 +157,17 @@ def _summary(values: Mapping[str, Any]) -> str:
 def findings_text(findings: list[dict[str, Any]]) -> list[str]:
     """One line per finding."""
     return [f"{MARKS[each['severity']]} {each['severity']}: {each['message']}" for each in findings]
+
+
+def divided(facts: Mapping[str, Any]) -> str:
+    """A partition in words."""
+    splitter = facts["splitter"]
+    lines = [f"{facts['rows']:,} rows divided by {splitter['kind']} ({facts['reason']})", f"  {facts['guarantee']}"]
+    for fold, counts in enumerate(facts["folds"]):
+        label = f"  fold {fold}: " if len(facts["folds"]) > 1 else "  "
+        lines.append(label + ", ".join(f"{counts[role]:,} {role}" for role in ("train", "valid", "test", "unused")))
+    lines += findings_text(facts["findings"])
+    return "\n".join(lines)
 
 
 def evaluated(facts: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 The value of a metric for a variant is the mean over folds of the mean over seeds of the metric on the
 fold's test rows. A draw of the bootstrap takes, in every fold, the test rows again with replacement (whole
-clusters when labels are given), the same rows for every variant and seed; a variant with several seeds has
+clusters when labels are given, a cluster that stands in several folds in all of them at once), the same rows for
+every variant and seed; a variant with several seeds has
 these drawn again too, apart in every fold. An interval holds the middle 95 % of the draws (percentile
 bootstrap, Efron and Tibshirani 1993).
 
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from seqloom.bootstrap import Draws, Labels, ScoredFold, score_fold
+from seqloom.bootstrap import Draws, Labels, ScoredFold, draws_of, score_fold
 from seqloom.errors import ConfigError
 from seqloom.metrics import METRICS, Task
 from seqloom.resample import Floats
@@ -182,17 +183,18 @@ def compare(
     """
     names = tuple(metrics)
     _check(y, predictions, clusters, draws)
+    known = [~np.isnan(targets).all(axis=1) for targets in y]
+    labels = None if clusters is None else [np.asarray(each)[own] for each, own in zip(clusters, known, strict=True)]
+    plans = draws_of(labels, [int(own.sum()) for own in known], draws, seed)
     folds = []
-    for f, targets in enumerate(y):
-        known = ~np.isnan(targets).all(axis=1)
-        own = {name: [p[known] for p in seeds[f]] for name, seeds in predictions.items()}
-        labels = None if clusters is None else np.asarray(clusters[f])[known]
-        folds.append(score_fold(task, targets[known], own, names, Draws(f, labels, draws, seed)))
+    for f, (targets, own, plan) in enumerate(zip(y, known, plans, strict=True)):
+        predicted = {name: [p[own] for p in seeds[f]] for name, seeds in predictions.items()}
+        folds.append(score_fold(task, targets[own], predicted, names, plan))
     variants = [_combine(name, folds, names) for name in predictions]
     sign = -1 if METRICS[names[0]].higher_is_better else 1
     variants.sort(key=lambda each: _place(sign * each.metrics[names[0]].value, each.name))
-    resampled = _resampled(folds, draws, grouped=clusters is not None)
-    return Comparison(task, names, tuple(variants), draws, resampled, _notes(folds, names, variants))
+    resampled = _resampled(folds, plans, draws)
+    return Comparison(task, names, tuple(variants), draws, resampled, _notes(folds, plans, names, variants))
 
 
 def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...]) -> VariantScores:
@@ -240,11 +242,18 @@ def _place(value: float, name: str) -> tuple[bool, float, str]:
     return (True, 0.0, name) if math.isnan(value) else (False, value, name)
 
 
-def _resampled(folds: Sequence[ScoredFold], draws: int, *, grouped: bool) -> str:
-    n_rows = sum(fold.n_rows for fold in folds)
-    text = f"{draws:,} draws over {n_rows:,} rows"
-    if grouped:
-        text = f"{draws:,} draws over {sum(fold.n_units for fold in folds):,} groups of {n_rows:,} rows"
+def _n_units(folds: Sequence[ScoredFold], plans: Sequence[Draws]) -> int:
+    """Rows or groups that were drawn from; what stands in several folds counts once."""
+    lone = sum(fold.n_units for fold in folds if fold.lone_cluster)
+    return lone + sum(
+        {p.stream: p.n_units for fold, p in zip(folds, plans, strict=True) if not fold.lone_cluster}.values()
+    )
+
+
+def _resampled(folds: Sequence[ScoredFold], plans: Sequence[Draws], draws: int) -> str:
+    n_rows, n_units = sum(fold.n_rows for fold in folds), _n_units(folds, plans)
+    grouped = any(fold.n_units < fold.n_rows for fold in folds)
+    text = f"{draws:,} draws over {n_units:,} {f'groups of {n_rows:,} rows' if grouped else 'rows'}"
     if len(folds) > 1:
         text += f" in {len(folds)} folds"
     seeds = {len(members) for fold in folds for members in fold.members.values()} - {1}
@@ -253,12 +262,14 @@ def _resampled(folds: Sequence[ScoredFold], draws: int, *, grouped: bool) -> str
     return text
 
 
-def _notes(folds: Sequence[ScoredFold], metrics: tuple[str, ...], variants: Sequence[VariantScores]) -> tuple[str, ...]:
+def _notes(
+    folds: Sequence[ScoredFold], plans: Sequence[Draws], metrics: tuple[str, ...], variants: Sequence[VariantScores]
+) -> tuple[str, ...]:
     notes = []
     lone = [f for f, fold in enumerate(folds) if fold.lone_cluster]
     if lone:
         notes.append(f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow")
-    n_units = sum(fold.n_units for fold in folds)
+    n_units = _n_units(folds, plans)
     if n_units < FEW_UNITS:
         notes.append(f"only {n_units} rows or groups to draw from: intervals are too narrow")
     for m, metric in enumerate(metrics):

@@ -19,6 +19,7 @@ def data_facts(table: Table, target: Target | None, section: DataSection) -> dic
     return {
         "source": table.source.as_json(),
         "test_source": read_source(section.test).as_json() if section.test else None,
+        "patch_source": read_source(section.patch).as_json() if section.patch else None,
         "where": section.where,
         "rows": table.n_rows,
         "roles": roles_json(table),

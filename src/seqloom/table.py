@@ -20,6 +20,8 @@ from seqloom.canonical import canonical
 from seqloom.check import bad_symbols, check
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import N_NAMED_ROWS, Finding
+from seqloom.mutation.wild_type import WildType
+from seqloom.patch import patched
 from seqloom.read.columnar import ArrowStream, columnar_format, read_columnar, read_frame
 from seqloom.read.delimited import read_delimited
 from seqloom.read.fasta import read_fasta
@@ -27,7 +29,10 @@ from seqloom.read.numbers import MISSING_CLASSES, is_text, parsed, present, type
 from seqloom.read.section import DataSection as DataSection
 from seqloom.read.source import Contents, Source, checked_text, read_contents
 from seqloom.registry import nearest
+from seqloom.replicates import aggregated
 from seqloom.roles import Columns, Roles, find_roles
+from seqloom.roles.mutants import write_out
+from seqloom.roles.sequences import has_sequences
 from seqloom.tokens import Tokens
 from seqloom.where import rows_where
 
@@ -64,12 +69,20 @@ class Table:
     findings: tuple[Finding, ...]
     row_numbers: np.ndarray
     """int64 (N,): the number of each row in the source, from 1; filters keep it."""
+    wild_type: WildType | None = None
+    """The wild type that the user named."""
     _cache: dict[tuple[str, str], object] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_rows(self) -> int:
         """N."""
         return int(self.data.num_rows)
+
+    @property
+    def alphabet(self) -> str:
+        """Name of the alphabet if there is one sequence column, else ''."""
+        columns = self.roles.sequences
+        return self.alphabets[columns[0]].name if len(columns) == 1 else ""
 
     @property
     def ids(self) -> pa.Array:
@@ -165,15 +178,21 @@ def read_table(
     """
     section = section or DataSection()
     columns, origin, findings = _read(source, section)
+    columns, numbers, corrected = patched(columns, section, source)
+    named = bool(section.wild_type)
+    mutants = write_out(columns, section, numbers, has_sequences=named and has_sequences(columns, section))
+    columns = mutants.columns
     view = typed(columns.typed)
     roles, alphabets, more = find_roles(replace(columns, typed=view), section, targets, for_prediction=for_prediction)
     data = _with_texts(columns.typed, view, roles)
-    table = Table(data, roles, alphabets, origin, (), np.arange(1, data.num_rows + 1, dtype=np.int64))
+    table = Table(data, roles, alphabets, origin, (), numbers, mutants.wild_type)
     if section.where:
         table = table.take(rows_where(section.where, table))
-    checked = replace(table, findings=(*findings, *more, *check(table)))
+    checked = replace(
+        table, findings=(*findings, *corrected, *more, *mutants.findings(table), *check(table, section.replicates))
+    )
     checked._cache.update(table._cache)
-    return checked
+    return checked if for_prediction else aggregated(checked, section.replicates)
 
 
 def read_source(source: str | Path | ArrowStream) -> Source:

@@ -65,7 +65,7 @@ class Case:
             name: Examples(self.encoder.transform(self.table.take(own)), y[own]) for name, own in parts.items()
         }
         vocabulary = self.encoder.vocabulary if isinstance(self.encoder, FittedTokens) else 0
-        self.dims = Dims.of(self.fitted_target, self.examples["train"].inputs, vocabulary)
+        self.dims = Dims.of(self.fitted_target, self.examples["train"].inputs, vocabulary, self.table.alphabet)
         self.strata = strata_of(self.target, scores)
 
     def fit(self, seed: int = 0, train: Examples | None = None):

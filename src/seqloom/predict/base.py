@@ -35,13 +35,15 @@ class Dims:
     """V, for predictors that take tokens."""
     n_covariates: int = 0
     """Covariates beside the tokens; among features they are included in D."""
+    alphabet: str = ""
+    """Of the sequences behind the tokens, where they are one column."""
 
     @staticmethod
-    def of(target: Target, inputs: Inputs, vocabulary: int) -> Dims:
+    def of(target: Target, inputs: Inputs, vocabulary: int, alphabet: str = "") -> Dims:
         """The sizes of these inputs and this target."""
         n_features = inputs.features.shape[1] if inputs.features is not None else 0
         n_covariates = inputs.covariates.shape[1] if inputs.tokens is not None else 0
-        return Dims(target.task, len(target.columns), target.n_outputs, n_features, vocabulary, n_covariates)
+        return Dims(target.task, len(target.columns), target.n_outputs, n_features, vocabulary, n_covariates, alphabet)
 
     def as_json(self) -> dict[str, Any]:
         """The fields, for a file."""

@@ -1,6 +1,7 @@
 """The nearest training sequence: the best-hit baseline that any model of sequences must beat.
 
-Sequences of one length are compared position by position; others by the cosine of their k-mer counts.
+Sequences of one length are compared position by position, proteins and nucleic acids of several lengths by alignment
+(`seqloom.similarity`); where no training sequence is alike beyond chance, and among SMILES, by the cosine of k-mer counts.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from seqloom.alphabet import ALPHABETS
 from seqloom.encode.base import Inputs, State
 from seqloom.encode.kmer import kmers
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, indicator, prior
 from seqloom.predict.knn import mean_of_neighbours
 from seqloom.registry import register
+from seqloom.similarity import nearest
 from seqloom.tokens import Tokens
 
+ALIGNED = ("protein", "dna", "rna")
 MOST_TIES = 50
 BLOCK_ROWS = 512
 
@@ -32,7 +36,7 @@ class Nearest(Predictor):
     baseline = True
 
     k: int = 3
-    """Word length of the comparison of sequences of different lengths."""
+    """Word length where sequences are compared by their words."""
 
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """Keep the training sequences."""
@@ -59,23 +63,46 @@ class FittedNearest(Fitted):
     def predict(self, inputs: Inputs) -> np.ndarray:
         """Mean target of the most similar training rows, (N, T)."""
         assert inputs.tokens is not None
-        reference, query = self._vectors(self.tokens, inputs.tokens)
+        lengths = np.concatenate([self.tokens.lengths, inputs.tokens.lengths])
+        if len(lengths) and lengths.min() == lengths.max():
+            return self._mean_of_best(*_positions(self.tokens, inputs.tokens))
+        answers = np.zeros((len(inputs), self.dims.n_outputs))
+        alone = np.arange(len(inputs))
+        if self.dims.alphabet in ALIGNED:
+            best = _aligned(inputs.tokens, self.tokens, self.dims.alphabet)
+            answers = mean_of_neighbours(self.y, best, self.prior, self.dims)
+            alone = np.flatnonzero(best[:, 0] < 0)
+        if len(alone):
+            size = self.dims.vocabulary
+            query = _unit_kmers(inputs.tokens.take(alone), self.k, size)
+            answers[alone] = self._mean_of_best(_unit_kmers(self.tokens, self.k, size), query)
+        return answers
+
+    def _mean_of_best(self, reference: csr_array, query: csr_array) -> np.ndarray:
+        """Mean target of the references whose rows have the highest product with each row of `query`."""
         parts = []
-        for start in range(0, len(inputs), BLOCK_ROWS):
+        for start in range(0, query.shape[0], BLOCK_ROWS):
             similarity = np.asarray((query[start : start + BLOCK_ROWS] @ reference.T).todense(), np.float32)
             parts.append(mean_of_neighbours(self.y, _best(similarity), self.prior, self.dims))
         return np.concatenate(parts) if parts else np.zeros((0, self.dims.n_outputs))
 
-    def _vectors(self, reference: Tokens, query: Tokens) -> tuple[csr_array, csr_array]:
-        lengths = np.concatenate([reference.lengths, query.lengths])
-        if len(lengths) and lengths.min() == lengths.max():
-            return _positions(reference, query)
-        size = self.dims.vocabulary
-        return _unit_kmers(reference, self.k, size), _unit_kmers(query, self.k, size)
-
     def state(self) -> State:
         """`values`, `offsets`, `y`, `prior`."""
         return {"values": self.tokens.values, "offsets": self.tokens.offsets, "y": self.y, "prior": self.prior}
+
+
+def _aligned(queries: Tokens, references: Tokens, alphabet: str) -> np.ndarray:
+    """Rows of the references of highest identity to each query, int64 (N, at most MOST_TIES), -1 where there are fewer."""
+    found = nearest(queries, references, ALPHABETS[alphabet], most=MOST_TIES)
+    highest = found.best()[1]
+    tied = found.identity >= highest[found.queries] - 1e-6
+    own, rows = found.queries[tied], found.references[tied]
+    order = np.lexsort((rows, own))
+    own, rows = own[order], rows[order]
+    rank = np.arange(len(own)) - np.searchsorted(own, own)
+    best = np.full((len(queries), int(rank.max(initial=0)) + 1), -1)
+    best[own, rank] = rows
+    return best
 
 
 def _best(similarity: np.ndarray) -> np.ndarray:

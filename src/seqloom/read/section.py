@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from seqloom.registry import Recipe
+
+ReplicateRule = Literal["keep", "mean", "median", "first", "drop-conflicting"]
+"""What becomes of rows with equal inputs."""
 
 
 class DataSection(Recipe):
@@ -12,6 +17,9 @@ class DataSection(Recipe):
     """Path of the table; `data:mhc/x.txt` is looked for in the data folder (SEQLOOM_DATA); `-` is standard input."""
     test: str = ""
     """Path of a second table, whose rows are the test rows."""
+    patch: str = ""
+    """Path of a table of corrections to the table, applied by id before anything else: cells that are not empty replace its
+    values; rows that say `delete` in a column `action`, or nothing but their id, are taken out."""
     where: str = ""
     """Rows to keep, of both tables, such as `mhc == 'HLA-A*02:01' and peptide_length == 9`."""
     id: str = ""
@@ -28,6 +36,13 @@ class DataSection(Recipe):
     """Column that says train, valid or test."""
     alphabet: str | dict[str, str] = ""
     """protein, dna, rna or smiles, for all sequence columns or by column; found by content when left out."""
+    replicates: ReplicateRule = "keep"
+    """Rows of equal inputs, when a model is trained: `keep` leaves them rows of their own, always on one side of a split;
+    `mean`, `median` and `first` merge their numbers, classes by majority; `drop-conflicting` drops those that differ."""
+    wild_type: str = ""
+    """Wild type of a table of mutation lists: a FASTA file (or `data:` path), or the sequence itself."""
+    first_site: int | None = None
+    """Number of the wild type's first residue in the lists; found from their wild-type letters when left out."""
     skip: int = 0
     """Lines to pass over before the header of a delimited file."""
     columns: tuple[str, ...] = ()

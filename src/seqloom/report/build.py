@@ -16,9 +16,10 @@ import jinja2
 from markupsafe import Markup
 
 from seqloom.files import write_text
-from seqloom.report.data import data_section, findings_of, partition_section, worst
+from seqloom.report.data import data_section, findings_of, worst
 from seqloom.report.facts import Facts, RunFacts, read_facts
 from seqloom.report.figures import curve_groups, curve_legend, pens_of, prediction_groups
+from seqloom.report.partition import LEAKS, leak, partition_section
 from seqloom.report.strips import Scale
 from seqloom.report.words import count, duration, interval, named, number, parts, plain, plural, recipe
 
@@ -44,6 +45,7 @@ def report_html(facts: Facts) -> str:
         "title": _title(facts),
         "verdict": _verdict(facts),
         "unfinished": _unfinished(facts),
+        "leak": leak(facts),
         "alert": _alert(facts),
         "key_facts": _key_facts(facts),
         "pens": pens,
@@ -52,7 +54,7 @@ def report_html(facts: Facts) -> str:
         "differences": _differences(facts),
         "settings": [_settings(run) for run in facts.runs],
         "data": data_section(facts),
-        "partition": partition_section(facts),
+        "partition": partition_section(facts, pens),
         "predictions": prediction_groups(facts, pens),
         "curves": curve_groups(facts),
         "curve_legend": curve_legend(),
@@ -124,15 +126,15 @@ def _unfinished(facts: Facts) -> str:
 
 
 def _alert(facts: Facts) -> str:
-    everything = [*findings_of(facts.data), *findings_of(facts.audit)]
+    """How many errors and warnings there are, and where; a leak is said in full elsewhere."""
+    found = {"data": findings_of(facts.data), "partition": findings_of(facts.audit)}
+    found = {name: [each for each in own if each["code"] != LEAKS] for name, own in found.items()}
     words = [
         plural(n, severity)
         for severity in ("error", "warning")
-        if (n := sum(each["severity"] == severity for each in everything))
+        if (n := sum(each["severity"] == severity for own in found.values() for each in own))
     ]
-    places = [
-        name for name, facts_of in (("data", facts.data), ("partition", facts.audit)) if worst(facts_of) != "info"
-    ]
+    places = [name for name, own in found.items() if worst(own) != "info"]
     return f"{' and '.join(words)}: see {' and '.join(places)} below before trusting the numbers." if words else ""
 
 

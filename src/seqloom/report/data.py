@@ -1,4 +1,4 @@
-"""What a report says of the table and of its partition.
+"""What a report says of the table, and how findings are listed.
 
 Decides what is listed, what is cut short and how lengths are drawn.
 """
@@ -15,12 +15,11 @@ from markupsafe import Markup
 from seqloom.report.facts import Facts
 from seqloom.report.figures import Panel
 from seqloom.report.plots import histogram
-from seqloom.report.words import count, named, number, plural, recipe
+from seqloom.report.words import count, named, number, plural
 
 SEVERITIES = ("error", "warning", "info")
 MOST_CLASSES = 25
 """Classes listed with their counts."""
-MOST_FOLDS = 50
 MOST_HISTOGRAMS = 6
 MOST_FINDINGS = 6
 MOST_LABELS = 60
@@ -67,30 +66,14 @@ def data_section(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def partition_section(facts: Facts) -> dict[str, Any] | None:
-    """Splitter, guarantee, folds and findings of the audit; None if the folder does not hold them."""
-    if not facts.audit:
-        return None
-    splitter = dict(facts.audit.get("splitter", {}))
-    folds = facts.audit.get("folds", ())
-    return {
-        "splitter": f"Split {recipe(splitter)}",
-        "guarantee": facts.audit.get("guarantee", "").rstrip("."),
-        "folds": folds[:MOST_FOLDS],
-        "all_used": not facts.unused and not any(fold["counts"].get("unused") for fold in folds),
-        "more": f"{len(folds) - MOST_FOLDS} more folds are in audit.json." if len(folds) > MOST_FOLDS else "",
-        "findings": told(findings_of(facts.audit)),
-    }
-
-
 def findings_of(facts_of: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The findings of `data.json` or `audit.json`, worst first."""
     return sorted(facts_of.get("findings", ()), key=lambda each: SEVERITIES.index(each["severity"]))
 
 
-def worst(facts_of: Mapping[str, Any]) -> str:
-    """The severity of the worst finding; info if there are none."""
-    return next((each["severity"] for each in findings_of(facts_of)), "info")
+def worst(findings: Sequence[Mapping[str, Any]]) -> str:
+    """The severity of the first of findings that are worst first; info if there are none."""
+    return next((each["severity"] for each in findings), "info")
 
 
 def told(findings: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -188,7 +171,7 @@ def _target_tables(target: Mapping[str, Any]) -> list[Listing]:
             (column, count(own["n"]), count(own["n_missing"]), count(positive[column]))
             for column, own in list(summary.items())[:MOST_LABELS]
         ]
-        shares = [_percent(positive[column], summary[column]["n"]) for column, *_ in labels]
+        shares = [in_percent(positive[column], summary[column]["n"]) for column, *_ in labels]
         cut = f" The first {MOST_LABELS} of {len(summary)}." if len(summary) > MOST_LABELS else ""
         caption = f"Labels; the bar is the share of positives.{cut}"
         columns = ("label", "known", "missing", "positive")
@@ -205,9 +188,10 @@ def _class_table(column: str, own: Mapping[str, Any]) -> Listing:
         f"Classes of {column} in {plural(own['n'], 'row')}{missing}.",
         ("class", "rows"),
         tuple((name, count(n)) for name, n in shown),
-        tuple(_percent(n, max(n for _, n in shown)) for _, n in shown) if shown else (),
+        tuple(in_percent(n, max(n for _, n in shown)) for _, n in shown) if shown else (),
     )
 
 
-def _percent(part: int, whole: int) -> float:
+def in_percent(part: int, whole: int) -> float:
+    """A share as the width of a bar."""
     return round(100 * part / max(whole, 1), 1)

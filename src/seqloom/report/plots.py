@@ -25,6 +25,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seqloom.report.facts import Curves
 from seqloom.report.words import LARGEST, MINUS, SMALLEST, TIMES, number
+from seqloom.stats import Interval
 
 # The look of a figure. Colours are those of the template's light dress; each is replaced by its variable.
 COLOURS = {"c1": "#0072b2", "c2": "#c84e00", "c3": "#00805c", "c4": "#a64d84", "c5": "#9c6f00", "muted": "#6b7075"}
@@ -47,6 +48,10 @@ MARKS = {
     "triangle": "M0-4.5L4.7 3.6h-9.4z",
     "diamond": "M0-5L5 0L0 5L-5 0z",
 }
+
+PLOT_MARKS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
+BAND_SPREAD = 0.5
+"""Share of a band's width over which the variants stand beside each other."""
 
 SEARCH_GRID = np.linspace(0.0, 1.0, 201)
 MOST_POINTS = 2_000
@@ -180,6 +185,27 @@ def epochs(key: str, label: str, curves: Curves, tracks: Sequence[tuple[str, Pen
             _draw(axes, Line(curves.epoch[known], np.nanmean(values, axis=0), pen, band))
     axes.set(xlabel="epoch", ylabel=y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    return _svg(figure, key, label)
+
+
+def scores_by_band(
+    key: str, label: str, bands: Sequence[str], lines: Sequence[tuple[Pen, Sequence[Interval]]], x: str, y: str
+) -> str:
+    """Values with their intervals in every band, the variants side by side; what is undefined is left out."""
+    figure, axes = _figure(max(400, 90 * len(bands) + 60), 260)
+    offsets = np.linspace(-BAND_SPREAD / 2, BAND_SPREAD / 2, len(lines)) if len(lines) > 1 else np.zeros(1)
+    for (pen, scores), offset in zip(lines, offsets, strict=True):
+        at = np.arange(len(bands)) + offset
+        value, low, high = np.array([(score.value, score.low, score.high) for score in scores]).T
+        colour = COLOURS[pen.colour]
+        known = ~np.isnan(value)
+        axes.plot(at[known], value[known], color=colour, linewidth=0.8, alpha=0.5)
+        axes.vlines(at, low, high, color=colour, linewidth=1.8)
+        face = PAPER if pen.colour == "muted" else colour
+        axes.plot(at, value, PLOT_MARKS[pen.mark], color=colour, markersize=6, markerfacecolor=face)
+    axes.set_xticks(range(len(bands)), bands)
+    axes.set(xlabel=x, ylabel=y, xlim=(-0.6, len(bands) - 0.4))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     return _svg(figure, key, label)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -30,6 +30,10 @@ class Columns:
     is_fasta: bool = False
     convention: str = ""
     """The header convention of a FASTA file."""
+    mutations: str | None = None
+    """The column of mutation lists that sequences were made of."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why columns that were made have their role."""
 
     @property
     def names(self) -> list[str]:

@@ -15,7 +15,6 @@ from seqloom.read.section import DataSection
 from seqloom.roles.columns import Columns, Draft
 from seqloom.roles.conventions import (
     CONTEXTS,
-    CONVENTIONS,
     GROUPS,
     IDS,
     INEQUALITIES,
@@ -24,9 +23,8 @@ from seqloom.roles.conventions import (
     SETS,
     SURE_IDS,
     VALIDATIONS,
-    Convention,
 )
-from seqloom.roles.sequences import choose_sequences
+from seqloom.roles.sequences import choose_sequences, convention_of
 from seqloom.roles.targets import choose_targets, given_targets
 
 FEWEST_GROUPS = 10
@@ -47,12 +45,14 @@ class Roles:
     covariates: tuple[str, ...] = ()
     inequality: str | None = None
     mask: str | None = None
+    mutations: str | None = None
+    """The column of mutation lists that the sequences were made of."""
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that has a role, once, in the order of the roles."""
-        single = (self.id, self.set, self.validation, self.group, self.inequality, self.mask)
+        single = (self.id, self.set, self.validation, self.group, self.inequality, self.mask, self.mutations)
         names = [*(self.sequences), *self.targets, *self.covariates, *self.context, *(each for each in single if each)]
         return tuple(dict.fromkeys(names))
 
@@ -65,8 +65,8 @@ def find_roles(
     `targets` are the user's target columns. Raises DataError for a named column that is not there, when no sequence column
     is found, when several columns could be it, and, unless `for_prediction`, when several could be the target.
     """
-    draft = Draft(columns, section, for_prediction)
-    draft.convention = _convention_of(columns)
+    draft = Draft(columns, section, for_prediction, reasons=dict(columns.reasons))
+    draft.convention = convention_of(columns)
     sequences, alphabets = choose_sequences(draft)
     used = set(sequences)
     given = given_targets(draft, targets)
@@ -83,15 +83,11 @@ def find_roles(
     targets_found = given or choose_targets(draft, used)
     roles = Roles(
         id=identifier, sequences=sequences, targets=targets_found, set=set_column, validation=validation, group=group,
-        context=context, covariates=covariates, inequality=inequality, mask=mask, reasons=draft.reasons,
+        context=context, covariates=covariates, inequality=inequality, mask=mask, mutations=columns.mutations,
+        reasons=draft.reasons,
     )  # fmt: skip
     _refuse_two_roles(roles, columns)
     return roles, alphabets, draft.findings
-
-
-def _convention_of(columns: Columns) -> Convention | None:
-    lowered = {name.lower() for name in columns.names}
-    return next((each for each in CONVENTIONS if each.needs <= lowered), None)
 
 
 def _id(draft: Draft, used: set[str]) -> str | None:

@@ -11,9 +11,11 @@ from seqloom.alphabet import ALPHABETS, PROTEIN, SMILES, Alphabet
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding
 from seqloom.read.delimited import NUMBER
+from seqloom.read.section import DataSection
 from seqloom.registry import nearest
 from seqloom.roles.columns import Columns, Draft
-from seqloom.roles.conventions import SEQUENCE_PAIRS, SEQUENCES
+from seqloom.roles.conventions import CONVENTIONS, SEQUENCE_PAIRS, SEQUENCES, Convention
+from seqloom.roles.mutants import mutation_column
 from seqloom.roles.recognise import Verdict, recognise
 
 SHORTEST_MEAN_LENGTH = 6
@@ -59,13 +61,32 @@ def _alphabet(draft: Draft, name: str, wanted: str) -> Alphabet:
     return verdict.alphabet
 
 
+def convention_of(columns: Columns) -> Convention | None:
+    """The convention whose names are all there, if any."""
+    lowered = {name.lower() for name in columns.names}
+    return next((each for each in CONVENTIONS if each.needs <= lowered), None)
+
+
+def has_sequences(columns: Columns, section: DataSection) -> bool:
+    """Whether the table has a column of sequences already: the user's, one of the right name, or by what it holds."""
+    if section.sequence:
+        return all(name in columns.names for name in section.sequence)
+    names, _ = _by_name(columns, convention_of(columns))
+    return bool(names) or any(columns.is_text(name) and _looks_like_sequences(columns, name) for name in columns.names)
+
+
 def _found_sequences(draft: Draft) -> tuple[str, ...]:
-    columns = draft.columns
-    if draft.convention is not None:
-        names = [columns.find(name) for name in draft.convention.sequences]
+    names, reason = _by_name(draft.columns, draft.convention)
+    return tuple(draft.because(name, reason) for name in names) or (_sequence_by_content(draft),)
+
+
+def _by_name(columns: Columns, convention: Convention | None) -> tuple[tuple[str, ...], str]:
+    """Sequence columns told by their names, and why; none if the names say nothing."""
+    if convention is not None:
+        names = [columns.find(name) for name in convention.sequences]
         found = [name for name in names if name is not None and columns.is_text(name)]
         if len(found) == len(names):
-            return tuple(draft.because(name, f"sequence: {draft.convention.name} convention") for name in found)
+            return tuple(found), f"sequence: {convention.name} convention"
     for pair in SEQUENCE_PAIRS:
         together = [
             name
@@ -73,12 +94,12 @@ def _found_sequences(draft: Draft) -> tuple[str, ...]:
             if name is not None and _holds_sequences(columns, name)
         ]
         if len(together) == len(pair):
-            return tuple(draft.because(name, f"sequence: columns called {' and '.join(pair)}") for name in together)
+            return tuple(together), f"sequence: columns called {' and '.join(pair)}"
     for wanted in SEQUENCES:
         name = columns.find(wanted)
         if name is not None and (columns.is_fasta or _holds_sequences(columns, name)):
-            return (draft.because(name, f"sequence: a column called {name!r}"),)
-    return (_sequence_by_content(draft),)
+            return (name,), f"sequence: a column called {name!r}"
+    return (), ""
 
 
 def _sequence_by_content(draft: Draft) -> str:
@@ -133,13 +154,12 @@ def _no_sequence_message(columns: Columns) -> str:
         f"{columns.name}: no column of sequences was found among {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}; "
         "name it with --sequence COLUMN"
     )
-    for name in names:
-        if columns.is_text(name):
-            mutations = pc.match_substring_regex(columns.head(name), r"^[A-Z]\d+[A-Z](\W.*)?$")
-            if len(mutations) and pc.mean(mutations.cast(pa.int8())).as_py() > 0.9:
-                return (
-                    f"{message}; column {name!r} holds mutations: add a column with the mutated sequences written out"
-                )
+    lists = mutation_column(columns)
+    if lists is not None:
+        return (
+            f"{message}; column {lists!r} holds mutations: name the wild type they are told from with "
+            f"--set data.wild_type=FILE (FASTA, or the sequence itself), or add a column with the mutated sequences written out"
+        )
     if not columns.find("index") and any(NUMBER.match(name) or LONG_RESIDUES.match(name) for name in names):
         return f"{message}; the first line looks like data rather than a header: if it is, type --set data.columns=NAME,NAME,..."
     return message

@@ -12,7 +12,9 @@ from pydantic import Field
 
 from seqloom.errors import ConfigError, DataError
 from seqloom.registry import register
-from seqloom.split.base import TEST, TRAIN, Partition, Splitter, deal, seen_groups, smallest_unit
+from seqloom.split.base import TEST, TRAIN, Partition, Splitter
+from seqloom.split.deal import deal, smallest_unit
+from seqloom.split.inputs import joined, seen_groups
 from seqloom.table import Table
 
 
@@ -93,9 +95,15 @@ class GroupSplit(DealtSplitter):
             raise ConfigError("[split] kind = 'group' needs a group column; name it with --group COLUMN")
         encoded = table.text(table.roles.group).dictionary_encode().indices
         codes = encoded.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        if codes.max(initial=-1) == 0 and not (codes < 0).any():
+            name, only = table.roles.group, table.text(table.roles.group)[0].as_py()
+            raise DataError(
+                f"{table.source.name}: column {name!r} has one group ({only!r}) in all {table.n_rows:,} rows, and a split by "
+                "groups needs two at least; name another with --group COLUMN, or use another split, as --split similarity"
+            )
         alone = codes < 0
         codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
-        return _joined(codes, seen_groups(table))
+        return joined(codes, seen_groups(table))
 
     @property
     def guarantee(self) -> str:
@@ -119,15 +127,3 @@ def _with_every_part(parts: np.ndarray, units: np.ndarray, n_parts: int, seed: i
         own = parts == int(np.argmax(n_units))
         parts[own & (units == smallest_unit(units[own], seed))] = part
     return parts
-
-
-def _joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Connected components of rows that share either number, int64 (N,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n_left = int(left.max(initial=-1)) + 1
-    size = n_left + int(right.max(initial=-1)) + 1
-    graph = coo_array((np.ones(len(left), np.int8), (left, n_left + right)), shape=(size, size))
-    _, labels = connected_components(graph, directed=False)
-    return labels[left].astype(np.int64)

@@ -1,0 +1,440 @@
+"""Similarity: whether the guarantee of a split holds when others check it, what a search costs, and what a rival does.
+
+`python bench/similarity.py [guarantee] [real] [growth] [rival]` prints one JSON line per figure (all four without a name).
+Every figure comes from a process of its own, so that its peak memory is its own.
+
+guarantee   similarity splits of three tables, checked by Biopython (a sample of the test rows against all fitted rows) and by
+            mmseqs2 (all test rows): how many test rows have a fitted row at the threshold or above
+real        seconds and megabytes on 40,852 mutants of one protein and on 37,110 peptides
+growth      seconds and megabytes on simulated families of 10,000 to `--largest` sequences, the exponent of their growth, and
+            the share of alike pairs that end up in one group although only pairs that share words were compared
+rival       mmseqs2's clusters on the same sequences: seconds, and what a split by clusters leaves alike
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from families import simulated
+
+DATA = Path(os.environ.get("SEQLOOM_DATA", "../shared/data"))
+TABLES = {
+    "localization": "localization/deeploc_test_set.fasta",
+    "peptides": "peptides/amp_iamp2l.csv",
+    "signal_peptide": "signal_peptide/signalp_binary.csv",
+}
+THRESHOLDS = (0.3, 0.5, 0.9)
+COVERAGE, MAX_EVALUE = 0.8, 1e-3
+DECAY, CONSTANT = 0.267, 0.041
+"""lambda and K of BLOSUM62 with gaps 11/1 (Altschul and Gish 1996)."""
+SCALE = 10_000
+"""Scores are multiplied by this and one is added for each identical residue: of the best alignments the one with most."""
+MOST_CELLS = 2e10
+"""Cells that Biopython aligns for one figure, three minutes on a core; of longer sequences those pairs are left out that are
+neither of like lengths nor significant by pyopal's score, and cannot count."""
+MEGABYTE = 2**20
+
+Figures = Iterator[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=[], help="guarantee, real, growth, rival")
+    parser.add_argument("--sample", type=int, default=500, help="test rows that Biopython checks")
+    parser.add_argument("--largest", type=int, default=100_000, help="sequences of the largest simulated set")
+    parser.add_argument("--table", choices=TABLES, help="check the guarantee on this table only")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job:
+        job, values = json.loads(arguments.job)
+        for line in JOBS[job](**values):
+            print(json.dumps(line), flush=True)
+        return
+    started = time.perf_counter()
+    for part in arguments.parts or PARTS:
+        PARTS[part](arguments)
+    print(json.dumps({"figure": "total", "value": round(time.perf_counter() - started, 1), "unit": "s"}))
+
+
+def alone(job: str, /, **values: Any) -> list[dict[str, Any]]:
+    """The figures of a job in a process of its own, printed as they come."""
+    command = [sys.executable, __file__, "--job", json.dumps([job, values])]
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(json.loads(line))
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return lines
+
+
+def cost(started: float) -> dict[str, float]:
+    """Seconds since then, and the most memory that this process or one it waited for has held."""
+    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {"seconds": round(time.perf_counter() - started, 2), "peak_mb": round(max(peaks))}
+
+
+# --- the guarantee, checked by others ---------------------------------------------------------------------------------
+
+
+def guarantee(arguments: argparse.Namespace) -> None:
+    if not DATA.is_dir():
+        print(json.dumps({"figure": "guarantee", "skipped": f"no real data in {DATA}"}))
+        return
+    for name in [arguments.table] if arguments.table else TABLES:
+        for threshold in THRESHOLDS:
+            alone("check", name=name, threshold=threshold, sample=arguments.sample)
+
+
+def check(name: str, threshold: float, sample: int) -> Figures:
+    """One split, and the test rows that have a fitted row at the threshold or above."""
+    from seqloom.registry import build
+    from seqloom.split.base import TEST
+    from seqloom.table import DataSection, read_table
+
+    table = read_table(DATA / TABLES[name], DataSection())
+    sequences = np.array([_in_blosum(each) for each in table.sequences().to_pylist()], object)
+    splitter = build("splitter", {"kind": "similarity", "identity": threshold})
+    started = time.perf_counter()
+    partition = splitter.assign(table, None)  # type: ignore[attr-defined]
+    spent = cost(started)
+    tested, fitted = (np.flatnonzero(part) for part in (partition.roles[0] == TEST, partition.roles[0] != TEST))
+    base = {"table": name, "identity": threshold, "rows": len(sequences), "test": len(tested)}
+    yield {"figure": "split", **base, **spent}
+    started = time.perf_counter()
+    rows = np.random.default_rng(0).permutation(tested)[:sample]
+    pairs = candidates(sequences, rows, fitted)
+    found = by_biopython(sequences, pairs, threshold)
+    yield {
+        "figure": "test rows above, by Biopython",
+        **base,
+        "checked": len(rows),
+        "pairs": int(sum(len(others) for _, others in pairs)),
+        **verdict(found, threshold),
+        **cost(started),
+    }
+    yield {"figure": "test rows above, by mmseqs2", **base, **by_mmseqs(sequences, tested, fitted, threshold)}
+
+
+def candidates(sequences: np.ndarray, rows: np.ndarray, others: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The `others` that each of `rows` is aligned with: all of them, or of long sequences those that can count."""
+    lengths = np.array([len(each) for each in sequences])
+    if float(lengths[rows].sum()) * lengths[others].sum() <= MOST_CELLS:
+        return [(int(row), others) for row in rows]
+    import pyopal
+    from scoring_matrices import ScoringMatrix
+
+    aligner = pyopal.Aligner(ScoringMatrix.from_name("BLOSUM62"), gap_open=12, gap_extend=1)
+    database = pyopal.Database([sequences[other] for other in others])
+    found = []
+    for row in rows:
+        score = np.array([each.score for each in aligner.align(sequences[row], database, mode="score")])
+        like = np.minimum(lengths[others], lengths[row]) >= COVERAGE * np.maximum(lengths[others], lengths[row])
+        sure = evalue(score, lengths[row], lengths[others], len(sequences)) <= 1.5 * MAX_EVALUE
+        found.append((int(row), others[like | sure]))
+    return found
+
+
+def by_biopython(
+    sequences: np.ndarray, pairs: list[tuple[int, np.ndarray]], threshold: float
+) -> list[tuple[int, int, float, float]]:
+    """Pairs that count at the threshold: row, other, and the lowest and highest identity of equally good alignments."""
+    run = partial(_above, sequences, threshold)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return [each for part in pool.map(run, pairs, chunksize=4) for each in part]
+
+
+def _above(
+    sequences: np.ndarray, threshold: float, task: tuple[int, np.ndarray]
+) -> list[tuple[int, int, float, float]]:
+    row, others = task
+    found = []
+    most, fewest = _aligner(1), _aligner(-1)
+    for other in others.tolist():
+        one, two = sequences[row], sequences[other]
+        shorter = min(len(one), len(two))
+        if not shorter:
+            continue
+        matches = round(most.score(one, two)) % SCALE
+        if matches < (threshold - 1e-6) * shorter:
+            continue
+        high, low = (_identity(aligner, one, two, len(sequences)) for aligner in (most, fewest))
+        if high >= threshold - 1e-6:
+            found.append((row, other, low, high))
+    return found
+
+
+def _identity(aligner: Any, one: str, two: str, n_rows: int) -> float:
+    """Identity by the definition, of Biopython's alignment."""
+    alignment = next(iter(aligner.align(one, two)))
+    starts, ends = alignment.coordinates[:, 0], alignment.coordinates[:, -1]
+    covered = (ends - starts) >= COVERAGE * np.array([len(one), len(two)])
+    score = np.floor(alignment.score / SCALE + 0.5)
+    if not covered.all() and evalue(score, len(one), len(two), n_rows) > MAX_EVALUE:
+        return 0.0
+    matches = abs(round(alignment.score - score * SCALE))
+    return float(matches / min(len(one), len(two)))
+
+
+def _aligner(bonus: int) -> Any:
+    """Smith-Waterman with BLOSUM62 and gaps of 11 + n, and `bonus` for an identical residue among equally good alignments."""
+    from Bio.Align import PairwiseAligner, substitution_matrices
+
+    matrix = substitution_matrices.load("BLOSUM62")
+    aligner = PairwiseAligner(mode="local")
+    aligner.substitution_matrix = matrix * SCALE + bonus * np.eye(len(matrix.alphabet))
+    aligner.open_gap_score, aligner.extend_gap_score = -12 * SCALE, -SCALE
+    return aligner
+
+
+def evalue(score: Any, left: Any, right: Any, n_rows: int) -> Any:
+    """Alignments this good that chance would give one sequence among `n_rows` others (Karlin and Altschul 1990)."""
+    return n_rows * CONSTANT * left * right * np.exp(-DECAY * score)
+
+
+def verdict(found: list[tuple[int, int, float, float]], threshold: float) -> dict[str, Any]:
+    """Rows with a fitted row above whichever of equally good alignments is taken; and those where it depends on that."""
+    sure = {row for row, _, low, _ in found if low >= threshold - 1e-6}
+    ties = [each for each in found if each[0] not in sure]
+    return {
+        "above": len(sure),
+        "above_by_ties_only": len({row for row, *_ in ties}),
+        "highest": round(max((low for row, _, low, _ in found), default=0.0), 4),
+        "highest_by_ties": round(max((high for *_, high in found), default=0.0), 4),
+        "examples": [[row, other, round(low, 4), round(high, 4)] for row, other, low, high in found[:5]],
+    }
+
+
+def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, threshold: float) -> dict[str, Any]:
+    """The verdict on the pairs that mmseqs2 finds at the threshold: by its own alignments, and by Biopython's of the same."""
+    if shutil.which("mmseqs") is None:
+        return {"skipped": "mmseqs is not installed"}
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, rows in (("tested", tested), ("fitted", fitted)):
+            _write_fasta(folder / f"{part}.fasta", sequences, rows)
+        options = {
+            "-s": 7.5, "-e": 1000, "--seq-id-mode": 1, "--min-seq-id": threshold, "--comp-bias-corr": 0, "--mask": 0,
+            "--gap-open": 12, "--gap-extend": 1, "--alignment-mode": 3, "--max-seqs": len(fitted) + 1, "-v": 1,
+            "--threads": len(os.sched_getaffinity(0)),
+            "--format-output": "query,target,nident,qstart,qend,tstart,tend,qlen,tlen,raw",
+        }  # fmt: skip
+        files = [str(folder / each) for each in ("tested.fasta", "fitted.fasta", "found", "work")]
+        mmseqs("easy-search", files, "-a", options=options)
+        lines = (folder / "found").read_text().splitlines()
+    spent = cost(started)
+    hits = np.array([line.split("\t") for line in lines], float).reshape(-1, 10)
+    matches, (start, end, first, last), (own, other), score = hits[:, 2], hits[:, 3:7].T, hits[:, 7:9].T, hits[:, 9]
+    counts = (end - start + 1 >= COVERAGE * own) & (last - first + 1 >= COVERAGE * other)
+    counts |= evalue(score, own, other, len(sequences)) <= MAX_EVALUE
+    above = counts & (matches >= (threshold - 1e-6) * np.minimum(own, other))
+    pairs = hits[above, :2].astype(int)
+    by_row = [(int(row), pairs[pairs[:, 0] == row, 1]) for row in np.unique(pairs[:, 0])]
+    found = verdict(by_biopython(sequences, by_row, threshold), threshold)
+    return {
+        "checked": len(tested),
+        "hits": len(hits),
+        "above_by_its_alignment": len(by_row),
+        "highest_by_its_alignment": round(float((matches / np.minimum(own, other))[above].max(initial=0)), 4),
+        **found,
+        **spent,
+    }
+
+
+def mmseqs(verb: str, files: list[str], *flags: str, options: Mapping[str, Any]) -> None:
+    """Run mmseqs2; what it says is shown only when it fails."""
+    words = [str(word) for option in options.items() for word in option]
+    done = subprocess.run(["mmseqs", verb, *files, *flags, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"mmseqs {verb}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _write_fasta(path: Path, sequences: Any, rows: Any) -> None:
+    path.write_text("".join(f">{row}\n{sequences[row]}\n" for row in rows))
+
+
+def _in_blosum(sequence: str) -> str:
+    """The sequence with X for what BLOSUM62 does not know."""
+    return sequence.translate(str.maketrans("UOJ-.", "XXXXX"))
+
+
+# --- seconds and megabytes on real tables -------------------------------------------------------------------------------
+
+
+def real(_: argparse.Namespace) -> None:
+    if not DATA.is_dir():
+        print(json.dumps({"figure": "real", "skipped": f"no real data in {DATA}"}))
+        return
+    alone("mutants")
+    for threshold in (0.5, 0.7, 0.9):
+        alone("peptides", threshold=threshold)
+
+
+def mutants() -> Figures:
+    """Mutants of one protein are one component, which a split must say soon."""
+    from seqloom.errors import DataError
+    from seqloom.table import DataSection, read_table
+
+    section = DataSection(wild_type=str(DATA / "fitness/nn4dms_pab1_wt.fasta"))
+    table = read_table(DATA / "fitness/nn4dms_pab1.tsv", section)
+    started = time.perf_counter()
+    try:
+        _split(table, 0.5)
+        said = "no error"
+    except DataError as error:
+        said = str(error)
+    yield {"figure": "one component of mutants", "rows": table.n_rows, **cost(started), "goal_s": 60, "message": said}
+
+
+def peptides(threshold: float) -> Figures:
+    from seqloom.table import DataSection, read_table
+
+    table = read_table(DATA / "peptides/rt_luna_silica.csv", DataSection())
+    started = time.perf_counter()
+    tested = int((_split(table, threshold).roles == 2).sum())
+    spent = cost(started)
+    reached = spent["seconds"] <= 60 and spent["peak_mb"] <= 1000
+    line = {"figure": "split of peptides", "rows": table.n_rows, "identity": threshold, "test": tested}
+    yield {**line, **spent, "goal_s": 60, "goal_mb": 1000, "reached": reached}
+
+
+def _split(table: Any, threshold: float) -> Any:
+    from seqloom.registry import build
+
+    return build("splitter", {"kind": "similarity", "identity": threshold}).assign(table, None)  # type: ignore[attr-defined]
+
+
+# --- growth on simulated families ---------------------------------------------------------------------------------------
+
+
+def growth(arguments: argparse.Namespace) -> None:
+    sizes = [size for size in (10_000, 100_000, 1_000_000) if size <= arguments.largest]
+    seconds = [alone("families", size=size, search="words")[-1]["seconds"] for size in sizes]
+    if len(sizes) > 1:
+        exponent = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+        print(json.dumps({"figure": "exponent of seconds", "sizes": sizes, "value": round(exponent, 2)}), flush=True)
+    alone("recall", size=10_000, sample=500)
+
+
+def families(size: int, search: str) -> Figures:
+    """What it costs to join simulated families at half identity."""
+    from seqloom.alphabet import PROTEIN
+    from seqloom.similarity import linked
+
+    tokens = simulated(size)
+    before = cost(0.0)["peak_mb"]
+    started = time.perf_counter()
+    groups = linked(tokens, PROTEIN, 0.5, search).groups()  # type: ignore[arg-type]
+    line = {"figure": "simulated families", "search": search, "rows": size, "groups": int(groups.max()) + 1}
+    yield {**line, "peak_mb_before": before, **cost(started)}
+
+
+def recall(size: int, sample: int) -> Figures:
+    """Share of the alike pairs of some rows, found by aligning them with all, whose rows are in one group."""
+    from seqloom.alphabet import PROTEIN
+    from seqloom.similarity import linked, nearest
+
+    tokens = simulated(size)
+    rows = np.random.default_rng(1).permutation(size)[:sample]
+    exact = nearest(tokens.take(rows), tokens, PROTEIN, most=200, search="exact")
+    for threshold in (0.3, 0.5, 0.7, 0.9):
+        alike = (exact.identity >= threshold) & (rows[exact.queries] != exact.references)
+        for search in ("words", "auto"):
+            label = linked(tokens, PROTEIN, threshold, search).groups()  # type: ignore[arg-type]
+            joined = label[rows[exact.queries[alike]]] == label[exact.references[alike]]
+            line = {"figure": "alike pairs in one group", "identity": threshold, "search": search, "rows": size}
+            yield {
+                **line,
+                "pairs": int(alike.sum()),
+                "value": round(float(joined.mean()), 5),
+                "missed": int((~joined).sum()),
+            }
+
+
+# --- a rival --------------------------------------------------------------------------------------------------------------
+
+
+def rival(_: argparse.Namespace) -> None:
+    if shutil.which("mmseqs") is None:
+        print(json.dumps({"figure": "rival", "skipped": "mmseqs is not installed"}))
+        return
+    for source in ("simulated", "families/IPR005527_MinE.fasta.gz") if DATA.is_dir() else ("simulated",):
+        alone("clusters", source=source, size=10_000, threshold=0.9)
+
+
+CLUSTERINGS = {
+    "mmseqs easy-cluster": ("easy-cluster", {}),
+    "mmseqs easy-cluster, connected components": ("easy-cluster", {"--cluster-mode": 1}),
+    "mmseqs easy-linclust": ("easy-linclust", {}),
+}
+
+
+def clusters(source: str, size: int, threshold: float) -> Figures:
+    """Seconds, and held-out rows with a fitted row at the threshold, of our components and of mmseqs2's clusters."""
+    from seqloom.alphabet import PROTEIN
+    from seqloom.similarity import linked
+    from seqloom.table import DataSection, read_table
+
+    table = None if source == "simulated" else read_table(DATA / source, DataSection(), for_prediction=True)
+    tokens = simulated(size) if table is None else table.tokens()
+    started = time.perf_counter()
+    ours = linked(tokens, PROTEIN, threshold).groups()
+    spent = time.perf_counter() - started
+    base = {"source": source, "rows": len(tokens), "identity": threshold}
+    yield {"figure": "seqloom components", **base, "seconds": round(spent, 2), **_left_alike(tokens, ours, threshold)}
+    sequences = PROTEIN.decode(tokens)
+    for name, (verb, options) in CLUSTERINGS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            _write_fasta(Path(folder) / "all.fasta", sequences, range(len(sequences)))
+            started = time.perf_counter()
+            shared = {"--min-seq-id": threshold, "-c": COVERAGE, "-v": 1, "--threads": len(os.sched_getaffinity(0))}
+            files = [f"{folder}/all.fasta", f"{folder}/out", f"{folder}/work"]
+            mmseqs(verb, files, options=shared | options)
+            seconds = time.perf_counter() - started
+            members = np.loadtxt(f"{folder}/out_cluster.tsv", np.int64)
+        label = np.empty(len(sequences), np.int64)
+        label[members[:, 1]] = np.unique(members[:, 0], return_inverse=True)[1]
+        line = {"figure": name, **base, "seconds": round(seconds, 2), "ratio_to_ours": round(seconds / spent, 2)}
+        yield {**line, **_left_alike(tokens, label, threshold)}
+
+
+def _left_alike(tokens: Any, label: np.ndarray, threshold: float) -> dict[str, Any]:
+    """A fifth of the rows held out by whole groups, and the share of those with a row at the threshold among the others."""
+    from seqloom.alphabet import PROTEIN
+    from seqloom.similarity import nearest
+    from seqloom.split.deal import deal
+
+    held_out = deal(label, None, [0.8, 0.2], 0) == 1
+    found = nearest(
+        tokens.take(np.flatnonzero(held_out)), tokens.take(np.flatnonzero(~held_out)), PROTEIN, search="exact"
+    )
+    near = found.best()[1] >= threshold - 1e-6
+    return {"groups": int(label.max()) + 1, "held_out": len(near), "share_with_neighbour": round(float(near.mean()), 4)}
+
+
+JOBS: Mapping[str, Callable[..., Figures]] = {
+    "check": check, "mutants": mutants, "peptides": peptides, "families": families, "recall": recall, "clusters": clusters,
+}  # fmt: skip
+PARTS: Mapping[str, Callable[[argparse.Namespace], None]] = {
+    "guarantee": guarantee, "real": real, "growth": growth, "rival": rival,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The variant families of a table: made of its mutation lists where there are any, else of its sequences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seqloom.errors import DataError
+from seqloom.findings import Finding, finding
+from seqloom.mutation.families import Families, families
+from seqloom.tokens import join
+
+if TYPE_CHECKING:
+    from seqloom.table import Table
+
+MOST_NAMED = 5
+LONGEST_SHOWN = 24
+
+
+def families_of(table: Table) -> Families:
+    """The families of a table's rows; of several sequence columns, as if each row were one chain.
+
+    A wild type that the settings name is the first family's. Raises DataError for SMILES, which have no sites, and for
+    columns of several alphabets.
+    """
+    return table._cached("families", "", lambda: _families(table))
+
+
+def needed_families(table: Table, kind: str) -> Families:
+    """The families of a table that is to be split by its mutations; DataError where less than half of its rows are variants."""
+    found = families_of(table)
+    n_variants = int((found.label >= 0).sum())
+    if 2 * n_variants < table.n_rows or not found.edits.any():
+        raise DataError(
+            f"{table.source.name}: [split] kind = {kind!r} is for variants of few wild types, and {n_variants:,} of "
+            f"{table.n_rows:,} rows are mutants of a sequence that others are mutants of too; name the wild type with "
+            "--set data.wild_type=FILE if they are far from it, or use another split, such as --set split.kind=similarity"
+        )
+    return found
+
+
+def told(table: Table, *, wild_types_matter: bool = True) -> tuple[Finding, ...]:
+    """What families were found, and, if they matter, which wild types nothing but a guess stands for."""
+    found = families_of(table)
+    outside = int((found.label < 0).sum())
+    if not len(found):
+        return (Finding("families", "info", "no row is a variant of another"),)
+    sizes = found.sizes
+    named = [
+        f"{_first_letters(found, table, each)} ({sizes[each]:,} rows)" for each in range(min(len(found), MOST_NAMED))
+    ]
+    more = ", ..." if len(found) > MOST_NAMED else ""
+    what = "family of variants, with the wild type" if len(found) == 1 else "families of variants, with the wild types"
+    message = f"{len(found):,} {what} {', '.join(named)}{more}"
+    message += f"; {outside:,} rows are in none" if outside else ""
+    findings = [Finding("families", "info", message, len(found))]
+    unsure = [each for each in range(len(found)) if not found.certain[each]]
+    if unsure and wild_types_matter:
+        rows = np.flatnonzero(np.isin(found.label, unsure))
+        n_firsts = sum(each == "first row" for each in found.basis)
+        taken = f" (the first row of each for {n_firsts:,} of them, where published tables have it)" if n_firsts else ""
+        of = "1 family" if len(unsure) == 1 else f"{len(unsure):,} families"
+        what = (
+            f"{len(rows):,} rows are in {of} whose wild type is a guess{taken}, as no residue has a majority at some sites; if "
+            f"you know it, name it with --set data.wild_type=FILE"
+        )
+        findings.append(finding("wild-type", "warning", what, table.row_numbers[rows]))
+    return tuple(findings)
+
+
+def _first_letters(found: Families, table: Table, family: int) -> str:
+    """The wild type of a family, shortened in the middle."""
+    alphabet = table.alphabets[table.roles.sequences[0]]
+    (text,) = alphabet.decode(found.wild_types.take(np.array([family])))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:12]}...{text[-6:]}"
+
+
+def _families(table: Table) -> Families:
+    columns = table.roles.sequences
+    alphabets = {table.alphabets[column].name: table.alphabets[column] for column in columns}
+    if "smiles" in alphabets or len(alphabets) > 1:
+        found = ", ".join(f"{column!r} is {table.alphabets[column].name}" for column in columns)
+        raise DataError(
+            f"{table.source.name}: families of variants are told for proteins, or for nucleic acids, and {found}; name one "
+            "column with --sequence COLUMN, or use another split such as scaffold, similarity or random"
+        )
+    (alphabet,) = alphabets.values()
+    wild_type = None
+    if table.wild_type is not None and len(columns) == 1:
+        wild_type = alphabet.look_up[np.frombuffer(table.wild_type.sequence.encode(), np.uint8)]
+    tokens = join([table.tokens(column) for column in columns])
+    return families(tokens, alphabet, wild_type=wild_type, one_family=table.roles.mutations is not None)

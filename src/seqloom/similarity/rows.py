@@ -1,0 +1,119 @@
+"""Similarity of the rows of a table: the right comparison for each alphabet, several sequence columns included.
+
+Protein, DNA and RNA sequences are aligned, molecules compared by fingerprints; SMILES that RDKit cannot read are alike only
+where their text is equal. Rows of several sequence columns are alike when they are alike in every column.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from seqloom.similarity.fingerprints import linked_prints, nearest_prints
+from seqloom.similarity.memory import digest, remembered
+from seqloom.similarity.neighbours import Neighbours, connected
+from seqloom.similarity.search import Search, linked, nearest
+from seqloom.table import Table
+from seqloom.tokens import join
+
+
+class Groups(NamedTuple):
+    """Connected components of alike rows."""
+
+    label: np.ndarray  # int64 (N,)
+    exact: bool
+    """Whether all pairs were compared."""
+
+
+def alike_groups(table: Table, identity: float, search: Search = "auto") -> Groups:
+    """Components of rows that are alike at `identity`; equal sequences are always alike.
+
+    MissingExtra for SMILES without RDKit. Asked again of the same sequences, the answer is kept.
+    """
+    parts = [_column_groups(table, column, identity, search) for column in table.roles.sequences]
+    label = parts[0].label
+    for each in parts[1:]:
+        label = np.unique(label * (int(each.label.max(initial=0)) + 1) + each.label, return_inverse=True)[1]
+    return Groups(label, all(each.exact for each in parts))
+
+
+def nearest_rows(table: Table, queries: np.ndarray, references: np.ndarray, most: int = 1) -> Neighbours:
+    """The closest of the rows `references` for each of the rows `queries` (int64, from 0); indices into these two arrays.
+
+    With several sequence columns of one alphabet the sequences of a row are compared as one, laid end to end; of other
+    columns the first is compared.
+    """
+    columns = table.roles.sequences
+    kinds = {table.alphabets[column].name for column in columns}
+    if "smiles" in kinds:
+        column = columns[0]
+        if table.alphabets[column].name == "smiles":
+            return _nearest_molecules(table, column, queries, references, most)
+        columns = (column,)
+    if len(kinds) > 1:
+        columns = columns[:1]
+    tokens = join([table.tokens(column) for column in columns])
+    alphabet = table.alphabets[columns[0]]
+
+    def found() -> Neighbours:
+        return nearest(tokens.take(queries), tokens.take(references), alphabet, most, n_rows=table.n_rows)
+
+    return remembered(("nearest", digest(tokens), queries.tobytes(), references.tobytes(), most), found)
+
+
+def _column_groups(table: Table, column: str, identity: float, search: Search) -> Groups:
+    tokens, alphabet = table.tokens(column), table.alphabets[column]
+
+    def found() -> Groups:
+        if alphabet.name == "smiles":
+            return _molecule_groups(table, column, identity)
+        pairs = linked(tokens, alphabet, identity, search)
+        return Groups(pairs.groups(), pairs.exact)
+
+    return remembered(("groups", alphabet.name, digest(tokens), identity, search), found)
+
+
+def _molecule_groups(table: Table, column: str, identity: float) -> Groups:
+    prints, unread = _prints(table, column)
+    rows = np.flatnonzero(~unread)
+    pairs = linked_prints(prints[rows], identity) if len(rows) else None
+    text = table.sequences(column).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    order = np.argsort(text, kind="stable")
+    same = np.flatnonzero(text[order][1:] == text[order][:-1])
+    left, right = order[same], order[same + 1]
+    if pairs is not None:
+        left, right = np.append(left, rows[pairs.queries]), np.append(right, rows[pairs.references])
+    return Groups(connected(left, right, table.n_rows), pairs is None or pairs.exact)
+
+
+def _nearest_molecules(table: Table, column: str, queries: np.ndarray, references: np.ndarray, most: int) -> Neighbours:
+    prints, unread = _prints(table, column)
+    own, other = np.flatnonzero(~unread[queries]), np.flatnonzero(~unread[references])
+    pairs = nearest_prints(prints[queries[own]], prints[references[other]], most)
+    text = np.asarray(table.sequences(column).to_pylist(), object)
+    first_of = {value: row for row, value in reversed(list(enumerate(text[references].tolist())))}
+    equal = [
+        (row, first_of[value])
+        for row, value in enumerate(text[queries].tolist())
+        if unread[queries[row]] and value in first_of
+    ]
+    left, right = (
+        (np.array(side, np.int64) for side in zip(*equal, strict=True)) if equal else (np.zeros(0, np.int64),) * 2
+    )
+    return Neighbours(
+        np.append(own[pairs.queries], left),
+        np.append(other[pairs.references], right),
+        np.append(pairs.identity, np.ones(len(left), np.float32)),
+        len(queries),
+        True,
+        "tanimoto",
+    )
+
+
+def _prints(table: Table, column: str) -> tuple[np.ndarray, np.ndarray]:
+    from seqloom.chemistry import fingerprints
+
+    return remembered(
+        ("prints", digest(table.tokens(column))), lambda: fingerprints(table.sequences(column).to_pylist())
+    )

@@ -1,0 +1,405 @@
+"""Searches: what is alike within one set of sequences, and what is closest in another.
+
+Pairs that share words are laid over each other without gaps, and the promising ones aligned. Sequences so short that alike
+ones may share no word are aligned with all others, as long as that takes seconds. What is already joined is not compared again,
+so that forty thousand mutants of one protein cost no more than forty thousand strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from seqloom.alphabet import Alphabet
+from seqloom.similarity.alignment import (
+    Library,
+    closest,
+    counted,
+    identities,
+    in_threads,
+    plausible,
+    without_gaps,
+)
+from seqloom.similarity.diagonals import diagonal_matches, segments, window_matches
+from seqloom.similarity.mmseqs import proposed_pairs
+from seqloom.similarity.neighbours import Neighbours, connected
+from seqloom.similarity.words import SHORT_LENGTH, WINDOW, Hits, Postings, Words, scrambled, spelling_of, words_of
+from seqloom.tokens import Tokens
+
+Search = Literal["auto", "exact", "words", "mmseqs"]
+
+EXACT_WORK = 2e11
+"""Matrix cells that are aligned where words cannot be relied on: some 15 s on two cores."""
+NEAREST_WORK = 5e10
+"""Matrix cells that are aligned to find the nearest; in larger sets words say which references to align."""
+PAIR_WORK = 1500
+"""What a pair costs beside its cells, in cells."""
+SHORT = 60
+"""Alike sequences with fewer than this many equal residues may share no word; those so short are compared with all others,
+unless there are too many of them."""
+STAR_WORDS = 24
+"""Words of each sequence by which whole families are joined at once."""
+MOST_PARTNERS = 200
+"""References looked at for each word of a sequence at most; in larger lists the next ones in order."""
+BLOCK_HITS = 2_000_000
+"""Word hits handled at once: about 200 MB."""
+LEAST_WINDOW_SHARE = 0.58
+"""Share of the wanted identity that a window about a shared word must reach for the pair to be aligned."""
+LEAST_DIAGONAL_SHARE = 0.8
+"""The same for the whole diagonal of short sequences, where gaps are rare."""
+HITS_PER_QUERY = 1000
+ALIGNED_PER_QUERY = 8
+TIE = 1e-6
+
+
+def similar_groups(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search = "auto") -> np.ndarray:
+    """Connected components, int64 (N,), of sequences that are alike at `identity` (0..1)."""
+    return linked(tokens, alphabet, identity, search).groups()
+
+
+def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search = "auto") -> Neighbours:
+    """Pairs alike at `identity` (0..1) that join all that is alike: not every pair, but every connection."""
+    distinct, row_of, first = _distinct(without_gaps(tokens, alphabet))
+    order = np.argsort(-distinct.lengths, kind="stable")  # the longest first: the centre of its family
+    library = Library.of(distinct.take(order), alphabet)
+    joined = _Joined(library, identity, len(library))
+    if search != "exact":
+        _by_words(joined)
+    short = np.arange(len(library)) if search == "exact" else np.flatnonzero(library.lengths * identity < SHORT)
+    cheap = _work(library.lengths[short], library.lengths) <= 2 * EXACT_WORK
+    compared = search == "exact" or (search != "words" and cheap)
+    if search == "exact":
+        _join_families(joined)
+    if compared and joined.n_groups > 1:
+        _all_pairs(joined, short)
+    exact = joined.n_groups == 1 or (compared and len(short) == len(library))
+    if search == "mmseqs" and not exact:
+        joined.align(*proposed_pairs(library, alphabet))
+    left, right, values = joined.pairs()
+    own = first[order]
+    copies = np.flatnonzero(first[row_of] != np.arange(len(row_of)))
+    return Neighbours(
+        np.concatenate([own[left], first[row_of[copies]]]),
+        np.concatenate([own[right], copies]),
+        np.concatenate([values, np.ones(len(copies), np.float32)]),
+        len(row_of),
+        exact,
+    )
+
+
+def nearest(
+    queries: Tokens,
+    references: Tokens,
+    alphabet: Alphabet,
+    most: int = 1,
+    search: Search = "auto",
+    n_rows: int = 0,
+) -> Neighbours:
+    """The `most` closest references of each query, those equally close included up to that number.
+
+    Queries for which no reference is alike beyond chance, among `n_rows` rows (as many as there are references by default),
+    have no pair.
+    """
+    query_set, query_of, _ = _distinct(without_gaps(queries, alphabet))
+    reference_set, reference_of, _ = _distinct(without_gaps(references, alphabet))
+    left, right = Library.of(query_set, alphabet), Library.of(reference_set, alphabet)
+    n_rows = n_rows or max(len(reference_of), 1)
+    exact = search == "exact" or (search == "auto" and _work(left.lengths, right.lengths) <= NEAREST_WORK)
+    if exact:
+        parts = [np.concatenate(each) for each in zip(*_compared(left, right, most, n_rows), strict=True)]
+        own, other, values = parts or (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+    else:
+        found = list(_shared(left, right, max(ALIGNED_PER_QUERY, most)))
+        own, other = (np.concatenate([part[side] for part in found] or [np.zeros(0, np.int64)]) for side in (0, 1))
+        values = identities(left, right, (own, other), n_rows)
+    return _spread(own, other, values, query_of, reference_of, most, exact)
+
+
+# --- what is alike within one set -----------------------------------------------------------------------------------
+
+
+class _Joined:
+    """Groups of a library as they grow, and the pairs that joined them."""
+
+    def __init__(self, library: Library, identity: float, n_rows: int) -> None:
+        self.library, self.identity, self.n_rows = library, identity, n_rows
+        self.label = np.arange(len(library))
+        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    @property
+    def n_groups(self) -> int:
+        """Groups so far."""
+        return int(self.label.max(initial=-1)) + 1
+
+    def add(self, left: np.ndarray, right: np.ndarray, values: np.ndarray) -> None:
+        """Join the pairs (P,) whose identity reaches the wanted one."""
+        new = (values >= self.identity - TIE) & (self.label[left] != self.label[right])
+        if not new.any():
+            return
+        left, right, values = left[new], right[new], values[new]
+        groups = np.stack([self.label[left], self.label[right]])
+        _, one_each = np.unique(np.sort(groups, axis=0), axis=1, return_index=True)
+        self._kept.append((left[one_each], right[one_each], values[one_each]))
+        self.label = connected(groups[0], groups[1], self.n_groups)[self.label]
+
+    def align(self, left: np.ndarray, right: np.ndarray) -> None:
+        """Align pairs (P,) that are not joined yet, and join those that are alike."""
+        for start in range(0, len(left), 50_000):
+            part = slice(start, start + 50_000)
+            apart = self.label[left[part]] != self.label[right[part]]
+            own, other = left[part][apart], right[part][apart]
+            values = identities(self.library, self.library, (own, other), self.n_rows, self.identity)
+            self.add(own, other, values)
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All pairs that joined something."""
+        if not self._kept:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        left, right, values = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+        return left, right, values
+
+
+def _all_pairs(joined: _Joined, rows: np.ndarray) -> None:
+    """Compare each of `rows` with every longer sequence that it is not joined to; the library has the longest first."""
+    library = joined.library
+    _ = library.strings, library.database  # made once, before threads ask for them
+
+    def of(row: int) -> tuple[np.ndarray, np.ndarray]:
+        label = joined.label  # read once: the main thread replaces it, with other numbers, while this one works
+        apart = np.flatnonzero(label[:row] != label[row])
+        found = plausible(library, row, library, apart, joined.identity, joined.n_rows) if len(apart) else apart
+        return np.full(len(found), row), found
+
+    for left, right in _in_portions(in_threads(of, rows[rows > 0].tolist())):
+        joined.align(left, right)
+
+
+def _in_portions(
+    parts: Iterator[tuple[np.ndarray, np.ndarray]], size: int = 50_000
+) -> Iterator[tuple[np.ndarray, ...]]:
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    n_waiting = 0
+    for part in parts:
+        waiting.append(part)
+        n_waiting += len(part[0])
+        if n_waiting >= size:
+            yield tuple(np.concatenate(side) for side in zip(*waiting, strict=True))
+            waiting, n_waiting = [], 0
+    if waiting:
+        yield tuple(np.concatenate(side) for side in zip(*waiting, strict=True))
+
+
+def _by_words(joined: _Joined) -> None:
+    """Join what shares words: whole families about their longest member first, then whatever is left apart."""
+    _join_families(joined)
+    spelling = spelling_of(joined.library, identity=joined.identity)
+    for shape in spelling.shapes:
+        for hits in _hits_apart(joined, words_of(joined.library.tokens, spelling, shape)):
+            _join_hits(joined, hits)
+
+
+def _join_families(joined: _Joined) -> None:
+    """Join what is alike without gaps about a few shared words: members of a family, in time that grows with their number."""
+    spelling = spelling_of(joined.library, identity=joined.identity)
+    few = _few_words(words_of(joined.library.tokens, spelling, spelling.shapes[0]))
+    _join_stars(joined, few, neighbour=False)
+    _join_stars(joined, few, neighbour=True)
+
+
+def _few_words(words: Words) -> Words:
+    """The `STAR_WORDS` words of each sequence that a fixed hash puts first: alike in like sequences."""
+    order = np.lexsort((scrambled(words.codes), words.rows))
+    rank = np.arange(len(order)) - words.starts[words.rows[order]]
+    kept = np.sort(order[rank < STAR_WORDS])
+    rows = words.rows[kept]
+    starts = np.searchsorted(rows, np.arange(len(words.starts)))
+    return Words(words.codes[kept], rows, words.positions[kept], starts)
+
+
+def _join_stars(joined: _Joined, words: Words, *, neighbour: bool) -> None:
+    """Compare each holder of a word with the first holder (the longest), or with its `neighbour` in the list."""
+    postings = Postings.of(words)
+    if len(postings.codes) < 2:
+        return
+    new_list = np.concatenate([[True], postings.codes[1:] != postings.codes[:-1]])
+    first = np.maximum.accumulate(np.where(new_list, np.arange(len(new_list)), 0))
+    members = np.flatnonzero(~new_list)
+    centres = members - 1 if neighbour else first[members]
+    for start in range(0, len(members), BLOCK_HITS):
+        entry, other = (
+            postings.order[members[start : start + BLOCK_HITS]],
+            postings.order[centres[start : start + BLOCK_HITS]],
+        )
+        rows, others = words.rows[entry].astype(np.int64), words.rows[other].astype(np.int64)
+        apart = joined.label[rows] != joined.label[others]
+        hits = Hits(
+            others[apart], rows[apart], *(words.positions[each[apart]].astype(np.int64) for each in (other, entry))
+        )
+        hits = _one_of_each(hits, len(joined.library), pairs_only=True)
+        joined.add(hits.queries, hits.references, _ungapped(joined, hits))
+
+
+def _ungapped(joined: _Joined, hits: Hits) -> np.ndarray:
+    """Identity as alignment defines it, taken of the best stretch without gaps: never more than what gaps could give."""
+    library = joined.library
+    best = segments(library, library, hits)
+    lengths = library.lengths[hits.queries], library.lengths[hits.references]
+    return counted(library.scoring, best.matches, (best.span, best.span), best.score, lengths, joined.n_rows)
+
+
+def _hits_apart(joined: _Joined, words: Words) -> Iterator[Hits]:
+    """Hits between sequences of different groups, in blocks."""
+    order = np.lexsort((np.arange(len(joined.label)), joined.label))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    by_group = np.argsort(
+        place[words.rows], kind="stable"
+    )  # words in order of (group, row): groups are runs in every list
+    words = Words(words.codes[by_group], words.rows[by_group], words.positions[by_group], words.starts)
+    postings = Postings.of(words)
+    if not len(postings.codes):
+        return
+    group = joined.label[words.rows[postings.order]]
+    changes = np.flatnonzero((postings.codes[1:] != postings.codes[:-1]) | (group[1:] != group[:-1])) + 1
+    run_end = np.repeat(np.append(changes, len(group)), np.diff(np.concatenate([[0], changes, [len(group)]])))
+    lists = np.flatnonzero(postings.codes[1:] != postings.codes[:-1]) + 1
+    list_end = np.repeat(np.append(lists, len(group)), np.diff(np.concatenate([[0], lists, [len(group)]])))
+    size = np.minimum(list_end - run_end, _partners(len(group)))
+    entries = np.flatnonzero(size > 0)
+    entries = entries[
+        np.argsort(postings.order[entries], kind="stable")
+    ]  # by sequence, so that hits of a pair come together
+    bounds = np.searchsorted(np.cumsum(size[entries]), np.arange(0, int(size.sum()), BLOCK_HITS))
+    for start, end in pairwise([*bounds.tolist(), len(entries)]):
+        own = entries[start:end]
+        yield postings.hits(words, postings.order[own].astype(np.int64), run_end[own], size[own])
+
+
+def _partners(n_words: int) -> int:
+    """References per word: all but the longest lists in full while words are few, at least a handful in the largest sets."""
+    return int(np.clip(4 * 2e7 / max(n_words, 1), 8, MOST_PARTNERS))
+
+
+def _join_hits(joined: _Joined, hits: Hits) -> None:
+    library = joined.library
+    apart = joined.label[hits.queries] != joined.label[hits.references]
+    hits = Hits(*(each[apart] for each in hits))
+    matches, width = window_matches(library, library, hits)
+    shorter = np.minimum(library.lengths[hits.queries], library.lengths[hits.references])
+    compared = np.maximum(
+        width, 0.7 * np.minimum(shorter, WINDOW)
+    )  # a sliver at the ends of two sequences proves little
+    hopeful = matches >= LEAST_WINDOW_SHARE * joined.identity * compared
+    hopeful &= (shorter > SHORT_LENGTH) | (matches >= LEAST_DIAGONAL_SHARE * joined.identity * shorter)
+    hits = _one_of_each(Hits(*(each[hopeful] for each in hits)), len(library))
+    joined.add(hits.queries, hits.references, _ungapped(joined, hits))
+    pairs = np.unique(np.stack([hits.queries, hits.references]), axis=1)
+    joined.align(pairs[0], pairs[1])
+
+
+def _one_of_each(hits: Hits, n: int, *, pairs_only: bool = False) -> Hits:
+    """One hit of each pair and diagonal, or of each pair."""
+    key = hits.queries * n + hits.references
+    if not pairs_only:
+        key = key * (1 << 17) + (hits.query_at - hits.reference_at + (1 << 16)) % (1 << 17)
+    _, kept = np.unique(key, return_index=True)
+    return Hits(*(each[kept] for each in hits))
+
+
+# --- what is closest in another set ---------------------------------------------------------------------------------
+
+
+def _compared(left: Library, right: Library, most: int, n_rows: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """For every query the `most` closest of all references, and their identities."""
+    _ = left.strings, right.strings, right.database
+
+    def of(query: int) -> tuple[np.ndarray, ...]:
+        kept, values = closest(left, query, right, most, n_rows)
+        return np.full(len(kept), query), kept, values
+
+    yield from in_threads(of, range(len(left)))
+
+
+def _shared(left: Library, right: Library, n_aligned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For every query the references with most equal residues along a diagonal through one of its rarest words."""
+    spelling = spelling_of(right, left)
+    own = words_of(left.tokens, spelling, spelling.shapes[0])
+    postings = Postings.of(words_of(right.tokens, spelling, spelling.shapes[0]))
+    per_block = max(BLOCK_HITS // HITS_PER_QUERY, 1)
+    for start in range(0, len(left), per_block):
+        end = min(start + per_block, len(left))
+        chosen = np.arange(own.starts[start], own.starts[end])
+        low, size = postings.stretches(own.codes[chosen])
+        order = np.lexsort((size, own.rows[chosen]))
+        chosen, low, size = chosen[order], low[order], size[order]
+        before = np.cumsum(size) - size
+        heads = np.searchsorted(own.rows[chosen], np.arange(start, end))
+        before = before - np.append(before, 0)[heads][own.rows[chosen] - start]
+        size = np.clip(HITS_PER_QUERY - before, 0, size)
+        hits = _one_of_each(postings.hits(own, chosen, low, size), len(right))
+        shorter = np.minimum(left.lengths[hits.queries], right.lengths[hits.references])
+        share = diagonal_matches(left, right, hits) / np.maximum(shorter, 1)
+        yield _top_pairs(hits.queries, hits.references, share, n_aligned)
+
+
+def _top_pairs(queries: np.ndarray, references: np.ndarray, value: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `n` references of highest value of each query."""
+    order = np.lexsort((references, -value, queries))
+    queries, references = queries[order], references[order]
+    pair = np.stack([queries, references])
+    first = np.sort(np.unique(pair, axis=1, return_index=True)[1])  # the best diagonal of a pair
+    queries, references = queries[first], references[first]
+    rank = np.arange(len(queries)) - np.searchsorted(queries, queries)
+    return queries[rank < n], references[rank < n]
+
+
+def _spread(
+    left: np.ndarray,
+    right: np.ndarray,
+    values: np.ndarray,
+    query_of: np.ndarray,
+    reference_of: np.ndarray,
+    most: int,
+    exact: bool,
+) -> Neighbours:
+    """Pairs of distinct sequences as pairs of rows, the best `most` of each query."""
+    alike = values > 0
+    left, right, values = left[alike], right[alike], values[alike]
+    order = np.lexsort((right, -values, left))
+    left, right, values = left[order], right[order], values[order]
+    copies = np.argsort(reference_of, kind="stable")
+    first = np.searchsorted(reference_of[copies], right)
+    n_copies = np.minimum(np.searchsorted(reference_of[copies], right, side="right") - first, most)
+    pair = np.repeat(np.arange(len(left)), n_copies)
+    within = np.arange(len(pair)) - np.repeat(np.cumsum(n_copies) - n_copies, n_copies)
+    own, rows = left[pair], copies[first[pair] + within]
+    rank = np.arange(len(own)) - np.searchsorted(own, own)
+    own, rows, values = own[rank < most], rows[rank < most], values[pair][rank < most]
+    begin = np.searchsorted(own, query_of)
+    size = np.searchsorted(own, query_of, side="right") - begin
+    queries = np.repeat(np.arange(len(query_of)), size)
+    place = np.repeat(begin, size) + np.arange(len(queries)) - np.repeat(np.cumsum(size) - size, size)
+    return Neighbours(queries, rows[place], values[place], len(query_of), exact)
+
+
+# --- shared -----------------------------------------------------------------------------------------------------------
+
+
+def _distinct(tokens: Tokens) -> tuple[Tokens, np.ndarray, np.ndarray]:
+    """Distinct sequences in order of first occurrence; which of them each row is, int64 (N,); the first row of each."""
+    values = np.ascontiguousarray(tokens.values, np.uint8)
+    offsets = np.ascontiguousarray(tokens.offsets, np.int64)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+    encoded = pa.Array.from_buffers(pa.large_binary(), len(tokens), buffers).dictionary_encode()
+    row_of = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    _, first = np.unique(row_of, return_index=True)
+    return tokens.take(first), row_of, first
+
+
+def _work(left: np.ndarray, right: np.ndarray) -> float:
+    """What it costs to align all sequences of these lengths with each other, in cells."""
+    return float(left.sum()) * float(right.sum()) + PAIR_WORK * float(len(left)) * len(right)

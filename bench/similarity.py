@@ -84,10 +84,22 @@ def alone(job: str, /, **values: Any) -> list[dict[str, Any]]:
     return lines
 
 
-def cost(started: float) -> dict[str, float]:
-    """Seconds since then, and the most memory that this process or one it waited for has held."""
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {"seconds": round(time.perf_counter() - started, 2), "peak_mb": round(max(peaks))}
+class Meter:
+    """Seconds and megabytes of this process since it was made."""
+
+    def __init__(self) -> None:
+        self.started, self.used = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Wall-clock seconds, processor seconds of all threads, and the most memory held by it or one it waited for."""
+        seconds = {"seconds": time.perf_counter() - self.started, "cpu_s": time.process_time() - self.used}
+        return {name: round(value, 2) for name, value in seconds.items()} | {"peak_mb": peak()}
+
+
+def peak() -> int:
+    """Megabytes."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return round(max(resource.getrusage(each).ru_maxrss for each in who) / 1024)
 
 
 # --- the guarantee, checked by others ---------------------------------------------------------------------------------
@@ -111,13 +123,13 @@ def check(name: str, threshold: float, sample: int) -> Figures:
     table = read_table(DATA / TABLES[name], DataSection())
     sequences = np.array([_in_blosum(each) for each in table.sequences().to_pylist()], object)
     splitter = build("splitter", {"kind": "similarity", "identity": threshold})
-    started = time.perf_counter()
+    meter = Meter()
     partition = splitter.assign(table, None)  # type: ignore[attr-defined]
-    spent = cost(started)
+    spent = meter.read()
     tested, fitted = (np.flatnonzero(part) for part in (partition.roles[0] == TEST, partition.roles[0] != TEST))
     base = {"table": name, "identity": threshold, "rows": len(sequences), "test": len(tested)}
     yield {"figure": "split", **base, **spent}
-    started = time.perf_counter()
+    meter = Meter()
     rows = np.random.default_rng(0).permutation(tested)[:sample]
     pairs = candidates(sequences, rows, fitted)
     found = by_biopython(sequences, pairs, threshold)
@@ -127,7 +139,7 @@ def check(name: str, threshold: float, sample: int) -> Figures:
         "checked": len(rows),
         "pairs": int(sum(len(others) for _, others in pairs)),
         **verdict(found, threshold),
-        **cost(started),
+        **meter.read(),
     }
     yield {"figure": "test rows above, by mmseqs2", **base, **by_mmseqs(sequences, tested, fitted, threshold)}
 
@@ -225,7 +237,7 @@ def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, thr
     """The verdict on the pairs that mmseqs2 finds at the threshold: by its own alignments, and by Biopython's of the same."""
     if shutil.which("mmseqs") is None:
         return {"skipped": "mmseqs is not installed"}
-    started = time.perf_counter()
+    meter = Meter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part, rows in (("tested", tested), ("fitted", fitted)):
@@ -239,7 +251,7 @@ def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, thr
         files = [str(folder / each) for each in ("tested.fasta", "fitted.fasta", "found", "work")]
         mmseqs("easy-search", files, "-a", options=options)
         lines = (folder / "found").read_text().splitlines()
-    spent = cost(started)
+    spent = meter.read()
     hits = np.array([line.split("\t") for line in lines], float).reshape(-1, 10)
     matches, (start, end, first, last), (own, other), score = hits[:, 2], hits[:, 3:7].T, hits[:, 7:9].T, hits[:, 9]
     counts = (end - start + 1 >= COVERAGE * own) & (last - first + 1 >= COVERAGE * other)
@@ -294,22 +306,22 @@ def mutants() -> Figures:
 
     section = DataSection(wild_type=str(DATA / "fitness/nn4dms_pab1_wt.fasta"))
     table = read_table(DATA / "fitness/nn4dms_pab1.tsv", section)
-    started = time.perf_counter()
+    meter = Meter()
     try:
         _split(table, 0.5)
         said = "no error"
     except DataError as error:
         said = str(error)
-    yield {"figure": "one component of mutants", "rows": table.n_rows, **cost(started), "goal_s": 60, "message": said}
+    yield {"figure": "one component of mutants", "rows": table.n_rows, **meter.read(), "goal_s": 60, "message": said}
 
 
 def peptides(threshold: float) -> Figures:
     from seqloom.table import DataSection, read_table
 
     table = read_table(DATA / "peptides/rt_luna_silica.csv", DataSection())
-    started = time.perf_counter()
+    meter = Meter()
     tested = int((_split(table, threshold).roles == 2).sum())
-    spent = cost(started)
+    spent = meter.read()
     reached = spent["seconds"] <= 60 and spent["peak_mb"] <= 1000
     line = {"figure": "split of peptides", "rows": table.n_rows, "identity": threshold, "test": tested}
     yield {**line, **spent, "goal_s": 60, "goal_mb": 1000, "reached": reached}
@@ -339,11 +351,11 @@ def families(size: int, search: str) -> Figures:
     from seqloom.similarity import linked
 
     tokens = simulated(size)
-    before = cost(0.0)["peak_mb"]
-    started = time.perf_counter()
+    before = peak()
+    meter = Meter()
     groups = linked(tokens, PROTEIN, 0.5, search).groups()  # type: ignore[arg-type]
     line = {"figure": "simulated families", "search": search, "rows": size, "groups": int(groups.max()) + 1}
-    yield {**line, "peak_mb_before": before, **cost(started)}
+    yield {**line, "peak_mb_before": before, **meter.read()}
 
 
 def recall(size: int, sample: int) -> Figures:
@@ -394,20 +406,20 @@ def clusters(source: str, size: int, threshold: float) -> Figures:
 
     table = None if source == "simulated" else read_table(DATA / source, DataSection(), for_prediction=True)
     tokens = simulated(size) if table is None else table.tokens()
-    started = time.perf_counter()
+    meter = Meter()
     ours = linked(tokens, PROTEIN, threshold).groups()
-    spent = time.perf_counter() - started
+    spent = meter.read()["seconds"]
     base = {"source": source, "rows": len(tokens), "identity": threshold}
     yield {"figure": "seqloom components", **base, "seconds": round(spent, 2), **_left_alike(tokens, ours, threshold)}
     sequences = PROTEIN.decode(tokens)
     for name, (verb, options) in CLUSTERINGS.items():
         with tempfile.TemporaryDirectory() as folder:
             _write_fasta(Path(folder) / "all.fasta", sequences, range(len(sequences)))
-            started = time.perf_counter()
+            meter = Meter()
             shared = {"--min-seq-id": threshold, "-c": COVERAGE, "-v": 1, "--threads": len(os.sched_getaffinity(0))}
             files = [f"{folder}/all.fasta", f"{folder}/out", f"{folder}/work"]
             mmseqs(verb, files, options=shared | options)
-            seconds = time.perf_counter() - started
+            seconds = meter.read()["seconds"]
             members = np.loadtxt(f"{folder}/out_cluster.tsv", np.int64)
         label = np.empty(len(sequences), np.int64)
         label[members[:, 1]] = np.unique(members[:, 0], return_inverse=True)[1]

@@ -49,7 +49,8 @@ def proposed_pairs(library: Library, alphabet: Alphabet) -> tuple[np.ndarray, np
             file.writelines(b">%d\n%s\n" % (row, text) for row, text in enumerate(library.strings) if text)
         command = [
             PROGRAM, "easy-search", "all.fasta", "all.fasta", "hits.tsv", "work", "--format-output", "query,target",
-            "-s", str(SENSITIVITY), "-e", "0.001", "--max-seqs", str(MOST_HITS), "--comp-bias-corr", "0", "--mask", "0", "-v", "1",
+            "-s", str(SENSITIVITY), "-e", "0.001", "--max-seqs", str(MOST_HITS),
+            "--comp-bias-corr", "0", "--mask", "0", "-v", "1",
         ]  # fmt: skip
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         hits = folder / "hits.tsv"

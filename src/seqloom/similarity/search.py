@@ -32,7 +32,7 @@ from seqloom.tokens import Tokens
 
 Search = Literal["auto", "exact", "words", "mmseqs"]
 
-EXACT_WORK = 2e11
+EXACT_WORK = 1.5e11
 """Matrix cells that are aligned where words cannot be relied on: some 15 s on two cores."""
 NEAREST_WORK = 5e10
 """Matrix cells that are aligned to find the nearest; in larger sets words say which references to align."""

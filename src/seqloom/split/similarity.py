@@ -31,9 +31,8 @@ class SimilaritySplit(DealtSplitter):
     identity: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Rows at or above this identity are alike."""
     search: Search = "auto"
-    """exact aligns all pairs; words only pairs that share words; auto also aligns short sequences, which share few words even when
-    alike, with all others as long as that takes some seconds; mmseqs also aligns what mmseqs2 proposes, which must be on the
-    PATH."""
+    """words aligns pairs that share words; auto also short sequences, which share few words even when alike, with all others
+    as long as that takes some seconds; exact aligns all pairs; mmseqs is auto, and what mmseqs2 (on the PATH) proposes."""
 
     def strata(self, strata: np.ndarray | None) -> np.ndarray | None:
         """The classes."""
@@ -90,6 +89,6 @@ class SimilaritySplit(DealtSplitter):
 
 
 def leaves_enough(sizes: np.ndarray, share: float) -> bool:
-    """Whether the components (their sizes, (C,)) outside the largest hold half of the `share` of rows that is wanted for a part."""
+    """Whether the components outside the largest (all sizes, (C,)) hold half of the `share` of rows wanted for a part."""
     n_rows = int(sizes.sum())
     return len(sizes) > 1 and n_rows - int(sizes.max()) >= 0.5 * share * n_rows

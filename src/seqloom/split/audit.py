@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -89,7 +89,7 @@ def audit(
             facts |= _targets(targets, fitted, test)
             families = _variants(table, fitted, test)
             facts["families"] = families
-            facts["nearest"], rows = _nearest(table, fitted, test, fold, findings, _asks_for(facts))
+            facts["nearest"], rows = _nearest(table, fitted, test, fold, findings, _demand(facts))
             looked_at.append(rows)
         folds.append(facts)
     unused = {}
@@ -246,7 +246,7 @@ def _nearest(
     test: np.ndarray,
     fold: int,
     findings: list[Finding],
-    asks: str,
+    demand: _Demand,
 ) -> tuple[dict[str, Any], pa.Table]:
     references, rows = np.flatnonzero(fitted), np.flatnonzero(test)
     n_test = len(rows)
@@ -277,7 +277,7 @@ def _nearest(
     }
     if near:
         alike = rows[identity >= NEAR - 1e-6]
-        findings.append(_near_finding(table, alike, (len(rows), n_test), fold, facts, asks))
+        findings.append(_near_finding(table, alike, (len(rows), n_test), fold, facts, demand))
     ids = table.ids.cast(pa.large_string())
     looked_at = pa.table(
         {
@@ -298,7 +298,7 @@ def _near_finding(
     numbers: tuple[int, int],
     fold: int,
     facts: Mapping[str, Any],
-    asks: str,
+    demand: _Demand,
 ) -> Finding:
     n_looked_at, n_test = numbers
     measure = "Tanimoto similarity" if facts["measure"] == "tanimoto" else "identity"
@@ -311,20 +311,30 @@ def _near_finding(
     severity: Severity = "info"
     if share < MUCH:
         code, rest = "near-duplicates", ""
-    elif asks:
-        code, rest = "near-duplicates", f", as variants of one protein are; what the test asks for is still new: {asks}"
+    elif demand.new:
+        code, rest = (
+            "near-duplicates",
+            f", as variants of one protein are; what the test asks for is still new: {demand.new}",
+        )
     else:
         code, severity = "leaks", "warning"
         rest = (
             ": this partition leaks. Its scores say how well near copies of training rows are recalled, not how good a model "
-            "is on new sequences; compare with --split similarity, or for variants of one protein --split position or "
-            "mutations"
+            f"is on new sequences; compare with --split {demand.instead}"
         )
     return finding(code, severity, what + rest, table.row_numbers[alike])
 
 
-def _asks_for(facts: Mapping[str, Any]) -> str:
+class _Demand(NamedTuple):
+    """What a partition asks of a model."""
+
+    new: str
     """What at least half of the test rows have that no training row has, in words; empty where there is nothing."""
+    instead: str
+    """The split to compare with."""
+
+
+def _demand(facts: Mapping[str, Any]) -> _Demand:
     families = facts["families"]
     parts = []
     if families is not None and families["more_mutations"] >= 0.5:
@@ -336,7 +346,8 @@ def _asks_for(facts: Mapping[str, Any]) -> str:
     beyond = facts.get("targets_beyond_training", 0.0)
     if beyond >= 0.5:
         parts.append(f"{beyond:.0%} of test targets lie beyond the range of training targets")
-    return "; ".join(parts)
+    one_protein = families is not None and families["n_families"] == 1
+    return _Demand("; ".join(parts), "position or mutations" if one_protein else "similarity")
 
 
 def _no_rows() -> pa.Table:

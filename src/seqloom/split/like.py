@@ -144,7 +144,9 @@ def _stacked(table: Table, other: Table) -> Table:
     """The sequences of both tables, one below the other."""
     columns = table.roles.sequences
     arrays = [
-        pa.concat_arrays([side.sequences(name).cast(pa.large_string()) for side, name in ((table, own), (other, theirs))])
+        pa.concat_arrays(
+            [side.sequences(name).cast(pa.large_string()) for side, name in ((table, own), (other, theirs))]
+        )
         for own, theirs in zip(columns, other.roles.sequences, strict=True)
     ]
     data = pa.table(arrays, names=list(columns))

@@ -8,6 +8,7 @@ from contracts.tables import peptides
 from seqloom.alphabet import PROTEIN
 from seqloom.registry import build
 from seqloom.similarity import nearest
+from seqloom.similarity.rows import Groups
 from seqloom.split.audit import BANDS
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.split.make import make_partition
@@ -309,3 +310,19 @@ def test_tables_with_few_duplicates_are_not_stopped(data):
     assert audit.facts["folds"][0]["shared_inputs"] == 0
     assert not [each for each in audit.findings if each.severity == "error"]
     assert audit.facts["folds"][0]["nearest"]["near_duplicate_share"] >= 0.005
+
+
+def test_alike_pairs_that_a_split_by_similarity_missed_are_counted(monkeypatch):
+    sequences = [
+        each for pair in zip(STRANGERS[:30], [f"{each[:-1]}A" for each in STRANGERS[:30]], strict=True) for each in pair
+    ]
+    table = table_of(sequences, ["train"] * 60)
+    missed = Groups(np.arange(60), False)
+    monkeypatch.setattr("seqloom.split.similarity.alike_groups", lambda *_: missed)
+    partition, audit = audited(table, "similarity", search="words")
+    test = partition.rows(0, TEST)
+    expected = sum(row ^ 1 not in test for row in test.tolist())
+    assert expected > 0
+    found = finding(audit, "above-threshold")
+    assert (found.count, found.severity) == (expected, "warning")
+    assert "--set split.search=exact" in found.message

@@ -90,6 +90,7 @@ def audit(
             families = _variants(table, fitted, test)
             facts["families"] = families
             facts["nearest"], rows = _nearest(table, fitted, test, fold, findings, _demand(facts))
+            findings += _above_threshold(splitter, table, rows, fold)
             looked_at.append(rows)
         folds.append(facts)
     unused = {}
@@ -290,6 +291,21 @@ def _nearest(
         }
     )
     return facts, looked_at
+
+
+def _above_threshold(splitter: Splitter, table: Table, rows: pa.Table, fold: int) -> list[Finding]:
+    """Test rows that are alike to a training row though the split was to keep such rows together: pairs it did not compare."""
+    threshold = getattr(splitter, "identity", None)
+    if threshold is None or len(table.roles.sequences) > 1:
+        return []
+    above = rows["row"].to_numpy()[rows["identity"].to_numpy() >= threshold - 1e-6]
+    if not len(above):
+        return []
+    message = (
+        f"{len(above):,} of {rows.num_rows:,} test rows of fold {fold} have a training row at {threshold:.0%} identity or more, "
+        "in pairs that the split did not compare; compare all pairs with --set split.search=exact"
+    )
+    return [finding("above-threshold", "warning", message, above)]
 
 
 def _near_finding(

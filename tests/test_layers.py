@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings files registry alphabet tokens store metrics stats resample bootstrap verdict",
+    "errors findings files registry alphabet tokens connected store metrics stats resample bootstrap verdict",
     "read canonical where roles table mutation chemistry patch check replicates joined calibrate",
     "target similarity split encode summary rule simulate domain shift",
     "nn training predict generate",

@@ -51,6 +51,15 @@ class Tokens:
         shift = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Tokens(self.values[np.arange(offsets[-1]) + shift], offsets)
 
+    def distinct(self) -> tuple[Tokens, np.ndarray, np.ndarray]:
+        """Distinct sequences in order of first appearance, which of them each row is, int64 (N,), and the first row of each."""
+        values, offsets = np.ascontiguousarray(self.values, np.uint8), np.ascontiguousarray(self.offsets, np.int64)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
+        encoded = pa.Array.from_buffers(pa.large_binary(), len(self), buffers).dictionary_encode()
+        row_of = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        first = np.unique(row_of, return_index=True)[1]
+        return self.take(first), row_of, first
+
     def padded(self, rows: np.ndarray, width: int | None = None) -> Batch:
         """`rows` padded on the right to their longest, rounded up to `WIDTH_STEP`, or cut to `width`."""
         rows = np.asarray(rows, np.int64)

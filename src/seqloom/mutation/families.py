@@ -14,7 +14,6 @@ from seqloom.mutation.consensus import Basis, Reference, consensus, exchange_odd
 from seqloom.mutation.edits import edit_counts, edits, reach
 from seqloom.mutation.linking import near_groups, nearest_reference
 from seqloom.mutation.notation import Mutations
-from seqloom.read.fasta import strings
 from seqloom.tokens import Tokens
 
 MOST_CENTRES = 4
@@ -64,7 +63,7 @@ def families(
     `wild_type`: uint8 (L,) in ids; rows that are nearer to it than half its length are its family, whatever else there is, and
     with `one_family` all rows are.
     """
-    distinct, row_of, first = _distinct(tokens)
+    distinct, row_of, first = tokens.distinct()
     label = np.full(len(distinct), -1, np.int64)
     found: list[Reference] = []
     if wild_type is not None:
@@ -91,14 +90,6 @@ def no_families(n_rows: int) -> Families:
     nothing = Mutations(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.uint8, np.uint8)))
     empty = Tokens(np.zeros(0, np.uint8), np.zeros(1, np.int64))
     return Families(np.full(n_rows, -1), empty, (), np.zeros(0, np.int64), np.zeros(n_rows, np.int64), nothing)
-
-
-def _distinct(tokens: Tokens) -> tuple[Tokens, np.ndarray, np.ndarray]:
-    """Distinct sequences in order of first appearance, the one of each row, int64 (N,), and the first row of each."""
-    encoded = strings(tokens.values, tokens.offsets).dictionary_encode()
-    row_of = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    _, first = np.unique(row_of, return_index=True)
-    return tokens.take(first), row_of, first
 
 
 def _clusters(group: np.ndarray) -> list[np.ndarray]:

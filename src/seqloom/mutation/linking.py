@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from seqloom.connected import connected
 from seqloom.mutation.edits import pair_counts, reach
 from seqloom.tokens import Tokens
 
@@ -101,15 +102,4 @@ def _joined(tokens: Tokens, left: np.ndarray, right: np.ndarray, label: np.ndarr
     _, one_each = np.unique(pairs[0] * len(label) + pairs[1], return_index=True)
     left, right, most = left[one_each], right[one_each], most[one_each]
     near = pair_counts(tokens, left, right) <= most
-    return _components(label[left[near]], label[right[near]], int(label.max()) + 1)[label]
-
-
-def _components(left: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
-    """Number of the component of each of `n` things joined in pairs, int64 (n,), in order of their first members."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
-    labels = connected_components(graph, directed=False)[1]
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
+    return connected(label[left[near]], label[right[near]], int(label.max()) + 1)[label]

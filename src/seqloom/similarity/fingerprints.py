@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csr_array
 
-from seqloom.similarity.neighbours import Neighbours, connected
+from seqloom.connected import connected
+from seqloom.similarity.neighbours import Neighbours
 
 EXACT_PAIRS = 1e9
 """Pairs of molecules that are all compared: some twenty seconds on one core."""
@@ -28,15 +29,7 @@ def linked_prints(prints: np.ndarray, similarity: float) -> Neighbours:
     exact = len(distinct) ** 2 / 2 <= EXACT_PAIRS
     pairs = _all_above(distinct, similarity) if exact else _by_bands(distinct, similarity)
     left, right, values = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    copies = np.flatnonzero(first[row_of] != np.arange(len(row_of)))
-    return Neighbours(
-        np.concatenate([first[left], first[row_of[copies]]]),
-        np.concatenate([first[right], copies]),
-        np.concatenate([values, np.ones(len(copies), np.float32)]),
-        len(row_of),
-        exact,
-        "tanimoto",
-    )
+    return Neighbours.of_rows((left, right, values), row_of, first, exact, "tanimoto")
 
 
 def nearest_prints(queries: np.ndarray, references: np.ndarray, most: int = 1) -> Neighbours:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqloom.connected import connected
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -19,6 +21,30 @@ class Neighbours:
     """Whether every pair was compared; otherwise only pairs that share words were."""
     measure: str = "identity"
     """identity: of aligned residues; tanimoto: of fingerprints; text: equal or not."""
+
+    @staticmethod
+    def of_rows(
+        pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+        row_of: np.ndarray,
+        first: np.ndarray,
+        exact: bool,
+        measure: str = "identity",
+    ) -> Neighbours:
+        """Pairs of distinct things as pairs of rows, and every copy paired with the first row of its kind.
+
+        `pairs`: left, right (int64 (P,)) and identity of the distinct things; `row_of`: which of them each row is, int64 (N,);
+        `first`: the first row of each.
+        """
+        left, right, identity = pairs
+        copies = np.flatnonzero(first[row_of] != np.arange(len(row_of)))
+        return Neighbours(
+            np.concatenate([first[left], first[row_of[copies]]]),
+            np.concatenate([first[right], copies]),
+            np.concatenate([identity, np.ones(len(copies), np.float32)]),
+            len(row_of),
+            exact,
+            measure,
+        )
 
     def best(self) -> tuple[np.ndarray, np.ndarray]:
         """For each query its closest reference, int64 (N,), -1 where none is alike, and their identity, float32 (N,).
@@ -36,14 +62,3 @@ class Neighbours:
     def groups(self) -> np.ndarray:
         """Connected components, int64 (N,), numbered in order of their first rows; for pairs within one set of rows."""
         return connected(self.queries, self.references, self.n_queries)
-
-
-def connected(left: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
-    """Connected components of `n` things joined in pairs, int64 (n,), numbered in the order of their first member."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n, n))
-    labels = connected_components(graph, directed=False)[1]
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 
 from seqloom.alphabet import Alphabet
+from seqloom.connected import connected
 from seqloom.similarity.alignment import (
     Library,
     closest,
@@ -26,7 +26,7 @@ from seqloom.similarity.alignment import (
 )
 from seqloom.similarity.diagonals import diagonal_matches, segments, window_matches
 from seqloom.similarity.mmseqs import proposed_pairs
-from seqloom.similarity.neighbours import Neighbours, connected
+from seqloom.similarity.neighbours import Neighbours
 from seqloom.similarity.words import SHORT_LENGTH, WINDOW, Hits, Postings, Words, scrambled, spelling_of, words_of
 from seqloom.tokens import Tokens
 
@@ -63,7 +63,7 @@ def similar_groups(tokens: Tokens, alphabet: Alphabet, identity: float, search: 
 
 def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search = "auto") -> Neighbours:
     """Pairs alike at `identity` (0..1) that join all that is alike: not every pair, but every connection."""
-    distinct, row_of, first = _distinct(without_gaps(tokens, alphabet))
+    distinct, row_of, first = without_gaps(tokens, alphabet).distinct()
     order = np.argsort(-distinct.lengths, kind="stable")  # the longest first: the centre of its family
     library = Library.of(distinct.take(order), alphabet)
     joined = _Joined(library, identity, len(library))
@@ -80,15 +80,7 @@ def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search =
     if search == "mmseqs" and not exact:
         joined.align(*proposed_pairs(library, alphabet))
     left, right, values = joined.pairs()
-    own = first[order]
-    copies = np.flatnonzero(first[row_of] != np.arange(len(row_of)))
-    return Neighbours(
-        np.concatenate([own[left], first[row_of[copies]]]),
-        np.concatenate([own[right], copies]),
-        np.concatenate([values, np.ones(len(copies), np.float32)]),
-        len(row_of),
-        exact,
-    )
+    return Neighbours.of_rows((order[left], order[right], values), row_of, first, exact)
 
 
 def nearest(
@@ -104,8 +96,8 @@ def nearest(
     Queries for which no reference is alike beyond chance, among `n_rows` rows (as many as there are references by default),
     have no pair.
     """
-    query_set, query_of, _ = _distinct(without_gaps(queries, alphabet))
-    reference_set, reference_of, _ = _distinct(without_gaps(references, alphabet))
+    query_set, query_of, _ = without_gaps(queries, alphabet).distinct()
+    reference_set, reference_of, _ = without_gaps(references, alphabet).distinct()
     left, right = Library.of(query_set, alphabet), Library.of(reference_set, alphabet)
     n_rows = n_rows or max(len(reference_of), 1)
     exact = search == "exact" or (search == "auto" and _work(left.lengths, right.lengths) <= NEAREST_WORK)
@@ -387,17 +379,6 @@ def _spread(
 
 
 # --- shared -----------------------------------------------------------------------------------------------------------
-
-
-def _distinct(tokens: Tokens) -> tuple[Tokens, np.ndarray, np.ndarray]:
-    """Distinct sequences in order of first occurrence; which of them each row is, int64 (N,); the first row of each."""
-    values = np.ascontiguousarray(tokens.values, np.uint8)
-    offsets = np.ascontiguousarray(tokens.offsets, np.int64)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
-    encoded = pa.Array.from_buffers(pa.large_binary(), len(tokens), buffers).dictionary_encode()
-    row_of = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    _, first = np.unique(row_of, return_index=True)
-    return tokens.take(first), row_of, first
 
 
 def _work(left: np.ndarray, right: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from seqloom.connected import connected
 from seqloom.table import Table
 
 
@@ -36,11 +37,5 @@ def input_hashes(table: Table) -> np.ndarray:
 
 def joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Connected components of rows that share either number, int64 (N,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n_left = int(left.max(initial=-1)) + 1
-    size = n_left + int(right.max(initial=-1)) + 1
-    graph = coo_array((np.ones(len(left), np.int8), (left, n_left + right)), shape=(size, size))
-    _, labels = connected_components(graph, directed=False)
-    return labels[left].astype(np.int64)
+    n_left, n_right = int(left.max(initial=-1)) + 1, int(right.max(initial=-1)) + 1
+    return connected(left, n_left + right, n_left + n_right)[left]

@@ -10,12 +10,12 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from seqloom.connected import connected
 from seqloom.errors import DataError
 from seqloom.findings import Finding
 from seqloom.mutation.families import Families
 from seqloom.mutation.variants import needed_families, told
 from seqloom.registry import register
-from seqloom.similarity.neighbours import connected
 from seqloom.split.base import TEST, TRAIN, Partition, Splitter
 from seqloom.split.deal import INNER_SHARE
 from seqloom.split.inputs import seen_groups

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from seqloom.alphabet import Alphabet
+from seqloom.connected import connected
 from seqloom.encode.kmer import kmers
 from seqloom.errors import DataError
 from seqloom.registry import register
@@ -71,15 +72,10 @@ class SharedWordSplit(DealtSplitter):
 
 def _related(sequences: pa.Array, alphabet: Alphabet, k: int) -> np.ndarray:
     """Components of sequences that share a word or are equal, int64 (N,)."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     encoded = sequences.dictionary_encode()
     n_distinct = len(encoded.dictionary)
     left, right = _linked(_standard_words(alphabet.encode(encoded.dictionary), alphabet, k))
-    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(n_distinct, n_distinct))
-    _, labels = connected_components(graph, directed=False)
-    return labels.astype(np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
+    return connected(left, right, n_distinct)[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _linked(words: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

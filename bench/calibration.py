@@ -1,0 +1,191 @@
+"""Whether calibration keeps its promises on simulated tables: coverage, calibration error, false alarms.
+
+One JSON line per figure on standard output: the value, what was promised or was there before, and `error`, the Monte-Carlo
+standard error of the value over simulated tables. Held-back and new rows of a table are exchangeable unless the figure says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqloom.calibrate import (
+    Calibrator,
+    Method,
+    detect_prior_shift,
+    fit_calibrator,
+    fit_intervals,
+    fit_sets,
+    prior_reference,
+    reliability,
+    top_label,
+)
+from seqloom.metrics import Task, score
+
+LEVELS = (0.8, 0.9, 0.95)
+N_TABLES, N_HELD, N_NEW = 400, 200, 500
+METHODS: tuple[Literal["auto"] | Method, ...] = ("auto", "temperature", "platt", "isotonic")
+OVERCONFIDENT = 3.0
+"""Logits are this many times too large."""
+
+Array = NDArray[np.float64]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all by default")
+    parser.add_argument("--tables", type=int, default=N_TABLES)
+    arguments = parser.parse_args()
+    for name in arguments.parts or PARTS:
+        PARTS[name](arguments.tables)
+
+
+def intervals(n_tables: int) -> None:
+    """Coverage of regression intervals, of one width and by a spread that tells the noise of each row."""
+    rng = np.random.default_rng(0)
+    covered: dict[tuple[str, float], list[float]] = {}
+    for _ in range(n_tables):
+        noise = rng.gamma(2.0, 0.5, (N_HELD + N_NEW, 1))
+        y, p = noise * rng.standard_t(4, noise.shape), np.zeros(noise.shape)
+        spread = noise * rng.lognormal(0, 0.3, noise.shape)
+        plain = fit_intervals(y[:N_HELD], p[:N_HELD], LEVELS)
+        scaled = fit_intervals(y[:N_HELD], p[:N_HELD], LEVELS, spread=spread[:N_HELD])
+        for level in LEVELS:
+            low, high = plain.interval(p[N_HELD:], level)
+            add(covered, ("of one width", level), float(((low <= y[N_HELD:]) & (y[N_HELD:] <= high)).mean()))
+            low, high = scaled.interval(p[N_HELD:], level, spread=spread[N_HELD:])
+            add(covered, ("by spread", level), float(((low <= y[N_HELD:]) & (y[N_HELD:] <= high)).mean()))
+    for (kind, level), shares in covered.items():
+        figure(f"coverage of regression intervals {kind}", shares, "share", promised=level)
+
+
+def sets(n_tables: int) -> None:
+    """Coverage and size of prediction sets of four classes, from probabilities that are too sure."""
+    rng = np.random.default_rng(1)
+    covered: dict[tuple[str, float], list[float]] = {}
+    sizes: dict[tuple[str, float], list[float]] = {}
+    for _ in range(n_tables):
+        y, p = several(rng, N_HELD + N_NEW, OVERCONFIDENT)
+        for kind in ("lac", "aps"):
+            fitted = fit_sets("multiclass", y[:N_HELD], p[:N_HELD], LEVELS, score=kind)
+            for level in LEVELS:
+                inside = fitted.contains(p[N_HELD:], level)
+                hit = np.take_along_axis(inside, y[N_HELD:].astype(np.intp), axis=1)
+                add(covered, (kind, level), float(hit.mean()))
+                add(sizes, (kind, level), float(inside.sum(axis=1).mean()))
+    for (kind, level), shares in covered.items():
+        size = round(float(np.mean(sizes[kind, level])), 3)
+        figure(f"coverage of {kind} sets", shares, "share", promised=level, classes_per_set=size)
+
+
+def errors(n_tables: int) -> None:
+    """Calibration error and log loss of too sure probabilities on new rows, as they are and calibrated."""
+    tables: Mapping[Task, Callable[[np.random.Generator, int, float], tuple[Array, Array]]] = {
+        "binary": two,
+        "multiclass": several,
+    }
+    for task, draw in tables.items():
+        for n_held in (100, 2_000):
+            rng = np.random.default_rng(2)
+            found: dict[tuple[str, str], list[float]] = {}
+            for _ in range(max(n_tables // 20, 2)):
+                y, p = draw(rng, n_held, OVERCONFIDENT)
+                y_new, p_new = draw(rng, 5_000, OVERCONFIDENT)
+                for method in ("none", *METHODS):
+                    for name, value in measured(fit_calibrator(task, y, p, method), y_new, p_new).items():
+                        add(found, (method, name), value)
+            for (chosen, name), values in found.items():
+                if chosen != "none":
+                    before = round(float(np.mean(found["none", name])), 4)
+                    figure(f"{name} of {task}, {chosen} on {n_held:,} rows", values, name, before=before)
+
+
+def choices(n_tables: int) -> None:
+    """What `auto` makes of 100 held-back rows whose probabilities are right, too sure, or shifted."""
+    rng = np.random.default_rng(3)
+    for kind, times, plus in (("right", 1.0, 0.0), ("too sure", OVERCONFIDENT, 0.0), ("shifted", 1.0, 1.5)):
+        chosen = Counter(fit_calibrator("binary", *two(rng, 100, times, plus)).name for _ in range(n_tables))
+        left = np.repeat([1.0, 0.0], [chosen["none"], n_tables - chosen["none"]]).tolist()
+        figure(f"probabilities that are {kind} left as they are by auto", left, "share", chosen=dict(chosen))
+
+
+def alarms(n_tables: int) -> None:
+    """How often another prevalence is reported in 200 rows, where there is none and where it went from a fifth to a half."""
+    rng = np.random.default_rng(4)
+    for share, kind, promised in ((0.2, "false", "0.05 or less"), (0.5, "true", "1")):
+        for times in (1.0, OVERCONFIDENT):
+            for with_reference in (True, False):
+                found = []
+                for _ in range(n_tables):
+                    held = prior_reference("binary", shifted(rng, 500, 0.2, times)) if with_reference else None
+                    found.append(detect_prior_shift("binary", shifted(rng, 200, share, times), [0.2], held).differs)
+                how = "against held-back rows" if with_reference else "by likelihood"
+                sure = "calibrated" if times == 1.0 else "too sure"
+                figure(
+                    f"{kind} alarms of a shift {how}, {sure}",
+                    [float(each) for each in found],
+                    "share",
+                    promised=promised,
+                )
+
+
+def speed(_: int) -> None:
+    """Seconds of `auto` on many held-back rows."""
+    for n in (10_000, 100_000):
+        y, p = two(np.random.default_rng(5), n, OVERCONFIDENT)
+        started = time.perf_counter()
+        fit_calibrator("binary", y, p)
+        figure(f"auto on {n:,} rows", [time.perf_counter() - started], "s")
+
+
+def two(rng: np.random.Generator, n: int, times: float, plus: float = 0.0) -> tuple[Array, Array]:
+    """Binary targets and probabilities whose logits are `times` too large, `plus` too high."""
+    z = 1.5 * rng.normal(size=(n, 1))
+    return (rng.random((n, 1)) < 1 / (1 + np.exp(-z))).astype(float), 1 / (1 + np.exp(-times * z - plus))
+
+
+def several(rng: np.random.Generator, n: int, times: float) -> tuple[Array, Array]:
+    """The same with four classes."""
+    z = 1.5 * rng.normal(size=(n, 4))
+    true = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    y = (true.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1, keepdims=True).astype(float)
+    return y, np.exp(times * z) / np.exp(times * z).sum(axis=1, keepdims=True)
+
+
+def shifted(rng: np.random.Generator, n: int, share: float, times: float) -> Array:
+    """Probabilities for a prevalence of a fifth, of rows of which `share` are positive."""
+    x = rng.normal(size=(n, 1)) + 1.5 * (rng.random((n, 1)) < share)
+    return np.asarray(1 / (1 + np.exp(-times * (1.5 * x - 1.125 + np.log(0.25)))))
+
+
+def measured(fitted: Calibrator, y: Array, p: Array) -> dict[str, float]:
+    """Expected calibration error (of the top label) and log loss of calibrated probabilities."""
+    q = fitted.apply(p)
+    of = (y[:, 0], q[:, 0]) if fitted.task == "binary" else top_label(y, q)
+    return {"ece": reliability(*of).ece.value, "log loss": score("log_loss", fitted.task, y, q)}
+
+
+def add(found: dict[tuple[str, Any], list[float]], key: tuple[str, Any], value: float) -> None:
+    found.setdefault(key, []).append(value)
+
+
+def figure(name: str, values: list[float], unit: str, **more: object) -> None:
+    """One line of the results."""
+    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    line = {"figure": name, "value": round(float(np.mean(values)), 4), "unit": unit, **more}
+    print(json.dumps(line | {"error": None if error is None else round(error, 4), "tables": len(values)}))
+
+
+PARTS: Mapping[str, Callable[[int], None]] = {
+    "intervals": intervals, "sets": sets, "errors": errors, "choices": choices, "alarms": alarms, "speed": speed,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
 `python bench/similarity.py [guarantee] [real] [growth] [rival]` prints one JSON line per figure (all four without a name).
 Every figure comes from a process of its own, so that its peak memory is its own.
 
-guarantee   similarity splits of three tables, checked by Biopython (a sample of the test rows against all fitted rows) and by
-            mmseqs2 (all test rows): how many test rows have a fitted row at the threshold or above
+guarantee   similarity splits of three tables, checked by parasail and Biopython (a sample of the test rows against all fitted
+            rows) and by mmseqs2 (all test rows): how many test rows have a fitted row at the threshold or above
 real        seconds and megabytes on 40,852 mutants of one protein and on 37,110 peptides
 growth      seconds and megabytes on simulated families of 10,000 to `--largest` sequences, the exponent of their growth, and
             the share of alike pairs that end up in one group although only pairs that share words were compared
@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,11 @@ TABLES = {
 }
 THRESHOLDS = (0.3, 0.5, 0.9)
 COVERAGE, MAX_EVALUE = 0.8, 1e-3
+GAP_FIRST, GAP_NEXT = 12, 1
 DECAY, CONSTANT = 0.267, 0.041
 """lambda and K of BLOSUM62 with gaps 11/1 (Altschul and Gish 1996)."""
 SCALE = 10_000
 """Scores are multiplied by this and one is added for each identical residue: of the best alignments the one with most."""
-MOST_CELLS = 2e10
-"""Cells that Biopython aligns for one figure, three minutes on a core; of longer sequences those pairs are left out that are
-neither of like lengths nor significant by pyopal's score, and cannot count."""
-MEGABYTE = 2**20
 
 Figures = Iterator[dict[str, Any]]
 
@@ -54,7 +51,7 @@ Figures = Iterator[dict[str, Any]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[], help="guarantee, real, growth, rival")
-    parser.add_argument("--sample", type=int, default=500, help="test rows that Biopython checks")
+    parser.add_argument("--sample", type=int, default=500, help="test rows that are aligned with all fitted rows")
     parser.add_argument("--largest", type=int, default=100_000, help="sequences of the largest simulated set")
     parser.add_argument("--table", choices=TABLES, help="check the guarantee on this table only")
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -116,80 +113,82 @@ def guarantee(arguments: argparse.Namespace) -> None:
 
 def check(name: str, threshold: float, sample: int) -> Figures:
     """One split, and the test rows that have a fitted row at the threshold or above."""
-    from seqloom.registry import build
     from seqloom.split.base import TEST
+    from seqloom.split.similarity import SimilaritySplit
     from seqloom.table import DataSection, read_table
 
     table = read_table(DATA / TABLES[name], DataSection())
     sequences = np.array([_in_blosum(each) for each in table.sequences().to_pylist()], object)
-    splitter = build("splitter", {"kind": "similarity", "identity": threshold})
     meter = Meter()
-    partition = splitter.assign(table, None)  # type: ignore[attr-defined]
+    partition = SimilaritySplit(identity=threshold).assign(table, None)
     spent = meter.read()
     tested, fitted = (np.flatnonzero(part) for part in (partition.roles[0] == TEST, partition.roles[0] != TEST))
     base = {"table": name, "identity": threshold, "rows": len(sequences), "test": len(tested)}
     yield {"figure": "split", **base, **spent}
     meter = Meter()
     rows = np.random.default_rng(0).permutation(tested)[:sample]
-    pairs = candidates(sequences, rows, fitted)
-    found = by_biopython(sequences, pairs, threshold)
+    found = pairs_above(sequences, [(int(row), fitted) for row in rows], threshold)
     yield {
-        "figure": "test rows above, by Biopython",
+        "figure": "test rows above, by Smith-Waterman with all fitted rows",
         **base,
         "checked": len(rows),
-        "pairs": int(sum(len(others) for _, others in pairs)),
+        "pairs": len(rows) * len(fitted),
         **verdict(found, threshold),
         **meter.read(),
     }
     yield {"figure": "test rows above, by mmseqs2", **base, **by_mmseqs(sequences, tested, fitted, threshold)}
 
 
-def candidates(sequences: np.ndarray, rows: np.ndarray, others: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """The `others` that each of `rows` is aligned with: all of them, or of long sequences those that can count."""
-    lengths = np.array([len(each) for each in sequences])
-    if float(lengths[rows].sum()) * lengths[others].sum() <= MOST_CELLS:
-        return [(int(row), others) for row in rows]
-    import pyopal
-    from scoring_matrices import ScoringMatrix
-
-    aligner = pyopal.Aligner(ScoringMatrix.from_name("BLOSUM62"), gap_open=12, gap_extend=1)
-    database = pyopal.Database([sequences[other] for other in others])
-    found = []
-    for row in rows:
-        score = np.array([each.score for each in aligner.align(sequences[row], database, mode="score")])
-        like = np.minimum(lengths[others], lengths[row]) >= COVERAGE * np.maximum(lengths[others], lengths[row])
-        sure = evalue(score, lengths[row], lengths[others], len(sequences)) <= 1.5 * MAX_EVALUE
-        found.append((int(row), others[like | sure]))
-    return found
-
-
-def by_biopython(
-    sequences: np.ndarray, pairs: list[tuple[int, np.ndarray]], threshold: float
+def pairs_above(
+    sequences: np.ndarray, tasks: list[tuple[int, np.ndarray]], threshold: float
 ) -> list[tuple[int, int, float, float]]:
-    """Pairs that count at the threshold: row, other, and the lowest and highest identity of equally good alignments."""
+    """Pairs that count at the threshold, by Smith-Waterman of every row of `tasks` with each of the others named with it.
+
+    Row, other, and the lowest and highest identity of equally good alignments. parasail aligns all pairs; Biopython traces
+    those with enough identical residues.
+    """
     run = partial(_above, sequences, threshold)
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return [each for part in pool.map(run, pairs, chunksize=4) for each in part]
+        return [each for part in pool.map(run, tasks, chunksize=4) for each in part]
 
 
 def _above(
     sequences: np.ndarray, threshold: float, task: tuple[int, np.ndarray]
 ) -> list[tuple[int, int, float, float]]:
+    import parasail
+
     row, others = task
+    one = sequences[row]
+    if not one:
+        return []
+    profile = parasail.profile_create_32(one, _packed())
     found = []
-    most, fewest = _aligner(1), _aligner(-1)
     for other in others.tolist():
-        one, two = sequences[row], sequences[other]
+        two = sequences[other]
         shorter = min(len(one), len(two))
         if not shorter:
             continue
-        matches = round(most.score(one, two)) % SCALE
-        if matches < (threshold - 1e-6) * shorter:
+        best = parasail.sw_striped_profile_32(profile, two, GAP_FIRST * SCALE, GAP_NEXT * SCALE).score
+        if best % SCALE < (threshold - 1e-6) * shorter:
             continue
-        high, low = (_identity(aligner, one, two, len(sequences)) for aligner in (most, fewest))
+        high, low = (_identity(_aligner(bonus), one, two, len(sequences)) for bonus in (1, -1))
         if high >= threshold - 1e-6:
             found.append((row, other, low, high))
     return found
+
+
+@cache
+def _packed() -> Any:
+    """BLOSUM62 times `SCALE`, and one for an identical residue, for parasail."""
+    import parasail
+    from Bio.Align import substitution_matrices
+
+    scores = substitution_matrices.load("BLOSUM62")
+    letters = scores.alphabet.replace("*", "")
+    packed = parasail.matrix_create(letters, 0, 0)
+    for i, j in np.ndindex(len(letters), len(letters)):
+        packed.set_value(i, j, int(scores[i, j]) * SCALE + (i == j))
+    return packed
 
 
 def _identity(aligner: Any, one: str, two: str, n_rows: int) -> float:
@@ -204,6 +203,7 @@ def _identity(aligner: Any, one: str, two: str, n_rows: int) -> float:
     return float(matches / min(len(one), len(two)))
 
 
+@cache
 def _aligner(bonus: int) -> Any:
     """Smith-Waterman with BLOSUM62 and gaps of 11 + n, and `bonus` for an identical residue among equally good alignments."""
     from Bio.Align import PairwiseAligner, substitution_matrices
@@ -211,7 +211,7 @@ def _aligner(bonus: int) -> Any:
     matrix = substitution_matrices.load("BLOSUM62")
     aligner = PairwiseAligner(mode="local")
     aligner.substitution_matrix = matrix * SCALE + bonus * np.eye(len(matrix.alphabet))
-    aligner.open_gap_score, aligner.extend_gap_score = -12 * SCALE, -SCALE
+    aligner.open_gap_score, aligner.extend_gap_score = -GAP_FIRST * SCALE, -GAP_NEXT * SCALE
     return aligner
 
 
@@ -234,7 +234,7 @@ def verdict(found: list[tuple[int, int, float, float]], threshold: float) -> dic
 
 
 def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, threshold: float) -> dict[str, Any]:
-    """The verdict on the pairs that mmseqs2 finds at the threshold: by its own alignments, and by Biopython's of the same."""
+    """The verdict on the pairs that mmseqs2 finds at the threshold: by its own alignments, and by others of the same."""
     if shutil.which("mmseqs") is None:
         return {"skipped": "mmseqs is not installed"}
     meter = Meter()
@@ -244,7 +244,7 @@ def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, thr
             _write_fasta(folder / f"{part}.fasta", sequences, rows)
         options = {
             "-s": 7.5, "-e": 1000, "--seq-id-mode": 1, "--min-seq-id": threshold, "--comp-bias-corr": 0, "--mask": 0,
-            "--gap-open": 12, "--gap-extend": 1, "--alignment-mode": 3, "--max-seqs": len(fitted) + 1, "-v": 1,
+            "--gap-open": GAP_FIRST, "--gap-extend": GAP_NEXT, "--alignment-mode": 3, "--max-seqs": len(fitted) + 1, "-v": 1,
             "--threads": len(os.sched_getaffinity(0)),
             "--format-output": "query,target,nident,qstart,qend,tstart,tend,qlen,tlen,raw",
         }  # fmt: skip
@@ -259,7 +259,7 @@ def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, thr
     above = counts & (matches >= (threshold - 1e-6) * np.minimum(own, other))
     pairs = hits[above, :2].astype(int)
     by_row = [(int(row), pairs[pairs[:, 0] == row, 1]) for row in np.unique(pairs[:, 0])]
-    found = verdict(by_biopython(sequences, by_row, threshold), threshold)
+    found = verdict(pairs_above(sequences, by_row, threshold), threshold)
     return {
         "checked": len(tested),
         "hits": len(hits),
@@ -328,9 +328,9 @@ def peptides(threshold: float) -> Figures:
 
 
 def _split(table: Any, threshold: float) -> Any:
-    from seqloom.registry import build
+    from seqloom.split.similarity import SimilaritySplit
 
-    return build("splitter", {"kind": "similarity", "identity": threshold}).assign(table, None)  # type: ignore[attr-defined]
+    return SimilaritySplit(identity=threshold).assign(table, None)
 
 
 # --- growth on simulated families ---------------------------------------------------------------------------------------

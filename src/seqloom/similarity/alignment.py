@@ -30,6 +30,8 @@ MAX_EVALUE = 1e-3
 TIE = 1e-6
 HIGHEST = 12
 """Above the score of any pair of residues, so that a sequence of length L scores less than this times L."""
+WINDOW = 64
+"""Residues about a shared word that are compared first."""
 CHUNK_PAIRS = 20_000
 TRACED_FIRST = 16
 """Alignments of a query that are traced before it is asked whether others can be closer."""
@@ -147,6 +149,12 @@ class Library:
     def lengths(self) -> np.ndarray:
         """Residues of each sequence, int64 (N,)."""
         return self.tokens.lengths
+
+    @cached_property
+    def windows(self) -> np.ndarray:
+        """The `WINDOW` residues from each place on, uint8 (residues + 1, `WINDOW`), a view; 0 after the last sequence."""
+        padded = np.concatenate([self.tokens.values, np.zeros(WINDOW, self.tokens.values.dtype)])
+        return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)
 
     @cached_property
     def strings(self) -> list[bytes]:

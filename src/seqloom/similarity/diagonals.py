@@ -10,11 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seqloom.similarity.alignment import Library
-from seqloom.similarity.words import WINDOW, Hits
+from seqloom.similarity.alignment import WINDOW, Library, in_threads
+from seqloom.similarity.words import Hits
 
-CELLS = 4_000_000
+CELLS = 1_000_000
 """Cells of one block of work: tens of megabytes."""
+ROWS = 16_384
+"""Windows compared at once: a megabyte, which stays in the cache."""
+LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
+ONES = np.uint64(0x0101010101010101)
+INSIDE = (np.tri(WINDOW + 1, WINDOW, -1, dtype=np.uint8) << 7).view(np.uint64)
+"""The high bit of each of the first residues of a window, by their number."""
 
 
 class Segment(NamedTuple):
@@ -37,22 +43,20 @@ def window_matches(left: Library, right: Library, hits: Hits) -> tuple[np.ndarra
         half,
     )
     width = before + after
-    matches = np.zeros(len(width), np.int64)
     starts_left = left.tokens.offsets[hits.queries] + hits.query_at - before
     starts_right = right.tokens.offsets[hits.references] + hits.reference_at - before
-    for part in blocks(width):
-        same, _ = _equal(left, right, starts_left[part], starts_right[part], width[part])
-        matches[part] = same.sum(1)
-    return matches, width
+    return _matches(left, right, starts_left, starts_right, width), width
 
 
 def diagonal_matches(left: Library, right: Library, hits: Hits) -> np.ndarray:
     """Identical residues along the whole diagonal of each hit, int64 (H,)."""
     starts_left, starts_right, width = _diagonal(left, right, hits)
     matches = np.zeros(len(width), np.int64)
-    for part in blocks(width):
-        same, _ = _equal(left, right, starts_left[part], starts_right[part], width[part])
-        matches[part] = same.sum(1)
+    rest = np.arange(len(width))
+    for done in range(0, int(width.max(initial=0)), WINDOW):
+        rest = rest[width[rest] > done]
+        size = np.minimum(width[rest] - done, WINDOW)
+        matches[rest] += _matches(left, right, starts_left[rest] + done, starts_right[rest] + done, size)
     return matches
 
 
@@ -61,7 +65,8 @@ def segments(left: Library, right: Library, hits: Hits) -> Segment:
     starts_left, starts_right, width = _diagonal(left, right, hits)
     score, matches, span = (np.zeros(len(width), np.int64) for _ in range(3))
     table = left.scoring.scores
-    for part in blocks(width):
+
+    def of(part: np.ndarray) -> None:
         same, (a, b) = _equal(left, right, starts_left[part], starts_right[part], width[part])
         inside = np.arange(a.shape[1]) < width[part][:, None]
         gains = np.where(inside, table[a, b], -99).astype(np.int32)
@@ -74,6 +79,9 @@ def segments(left: Library, right: Library, hits: Hits) -> Segment:
         counts = np.concatenate([np.zeros((len(a), 1), np.int32), np.cumsum(same, axis=1, dtype=np.int32)], axis=1)
         score[part], span[part] = best, end - first
         matches[part] = counts[row, end] - counts[row, first]
+
+    for _ in in_threads(of, blocks(width)):
+        pass
     return Segment(score, matches, span)
 
 
@@ -96,6 +104,28 @@ def _diagonal(left: Library, right: Library, hits: Hits) -> tuple[np.ndarray, np
     own, other = hits.query_at - before, hits.reference_at - before
     width = np.minimum(left.lengths[hits.queries] - own, right.lengths[hits.references] - other)
     return left.tokens.offsets[hits.queries] + own, right.tokens.offsets[hits.references] + other, width
+
+
+def _matches(
+    left: Library, right: Library, starts_left: np.ndarray, starts_right: np.ndarray, width: np.ndarray
+) -> np.ndarray:
+    """Equal residues of stretches of at most `WINDOW` residues, int64 (H,): eight residues at a time, as bytes of an integer."""
+    matches = np.empty(len(width), np.int64)
+
+    def count(start: int) -> None:
+        part = slice(start, start + ROWS)
+        differ = left.windows[starts_left[part]].view(np.uint64)
+        differ ^= right.windows[starts_right[part]].view(np.uint64)
+        differ += LOW_BITS  # the high bit of a byte is set where the residues differ: ids are below 128
+        np.invert(differ, out=differ)
+        differ &= INSIDE[width[part]]
+        per_byte = np.bitwise_count(differ).view(np.uint64)[:, 0]  # eight counts of at most eight each
+        matches[part] = (per_byte * ONES) >> np.uint64(56)
+
+    _ = left.windows, right.windows  # made once, before threads ask for them
+    for _ in in_threads(count, range(0, len(width), ROWS)):
+        pass
+    return matches
 
 
 def _equal(

@@ -16,6 +16,8 @@ import numpy as np
 from seqloom.alphabet import Alphabet
 from seqloom.connected import connected
 from seqloom.similarity.alignment import (
+    COVERAGE,
+    WINDOW,
     Library,
     closest,
     counted,
@@ -24,33 +26,53 @@ from seqloom.similarity.alignment import (
     plausible,
     without_gaps,
 )
-from seqloom.similarity.diagonals import diagonal_matches, segments, window_matches
+from seqloom.similarity.diagonals import Segment, diagonal_matches, segments, window_matches
 from seqloom.similarity.mmseqs import proposed_pairs
 from seqloom.similarity.neighbours import Neighbours
-from seqloom.similarity.words import SHORT_LENGTH, WINDOW, Hits, Postings, Words, scrambled, spelling_of, words_of
+from seqloom.similarity.words import (
+    SHORT_LENGTH,
+    Hits,
+    Postings,
+    Shape,
+    Spelling,
+    Words,
+    scrambled,
+    spelling_of,
+    words_of,
+)
 from seqloom.tokens import Tokens
 
 Search = Literal["auto", "exact", "words", "mmseqs"]
 
-EXACT_WORK = 1.5e11
-"""Matrix cells that are aligned where words cannot be relied on: some 15 s on two cores."""
+EXACT_WORK = 1e11
+"""Matrix cells that are aligned where words cannot be relied on: some ten seconds on two cores."""
+SMALL_WORK = 2e10
+"""Matrix cells of all pairs of a set that is small enough to compare every pair, be its sequences long or short."""
 NEAREST_WORK = 5e10
 """Matrix cells that are aligned to find the nearest; in larger sets words say which references to align."""
 PAIR_WORK = 1500
 """What a pair costs beside its cells, in cells."""
-SHORT = 60
-"""Alike sequences with fewer than this many equal residues may share no word; those so short are compared with all others,
+SURE_WORDS = 8
+"""Alike sequences that share fewer words than this on average may share none: such short ones are compared with all others,
 unless there are too many of them."""
 STAR_WORDS = 24
 """Words of each sequence by which whole families are joined at once."""
-MOST_PARTNERS = 200
+MOST_LOOKED_AT = 2e8
+"""Word hits looked at for each shape of words; in the largest sets a few for each word nevertheless."""
+MOST_PARTNERS = 1000
 """References looked at for each word of a sequence at most; in larger lists the next ones in order."""
 BLOCK_HITS = 2_000_000
 """Word hits handled at once: about 200 MB."""
-LEAST_WINDOW_SHARE = 0.58
+LEAST_WINDOW_SHARE = 0.5
 """Share of the wanted identity that a window about a shared word must reach for the pair to be aligned."""
+LEAST_SHARE = 0.18
+"""No less than this, several times what chance gives."""
 LEAST_DIAGONAL_SHARE = 0.8
 """The same for the whole diagonal of short sequences, where gaps are rare."""
+LEAST_SCORE_SHARE = 0.4
+"""Share of a significant score that a stretch without gaps must have in pairs that count by their score alone."""
+COVERED_BY_CHANCE = 100
+"""Pairs of longer sequences hardly ever cover each other by an alignment whose score is not significant."""
 HITS_PER_QUERY = 1000
 ALIGNED_PER_QUERY = 8
 TIE = 1e-6
@@ -67,13 +89,15 @@ def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search =
     order = np.argsort(-distinct.lengths, kind="stable")  # the longest first: the centre of its family
     library = Library.of(distinct.take(order), alphabet)
     joined = _Joined(library, identity, len(library))
-    if search != "exact":
-        _by_words(joined)
-    short = np.arange(len(library)) if search == "exact" else np.flatnonzero(library.lengths * identity < SHORT)
-    cheap = _work(library.lengths[short], library.lengths) <= 2 * EXACT_WORK
+    spelling = spelling_of(library, identity=identity)
+    small = _work(library.lengths, library.lengths) <= SMALL_WORK
+    unsure = spelling.shared(library.lengths, identity) < SURE_WORDS
+    short = np.flatnonzero(unsure | small | (search == "exact"))
+    cheap = _work(library.lengths[short], library.lengths) <= EXACT_WORK
     compared = search == "exact" or (search != "words" and cheap)
-    if search == "exact":
-        _join_families(joined)
+    _join_families(joined, spelling)
+    if not compared or len(short) < len(library):
+        _join_by_words(joined, spelling)
     if compared and joined.n_groups > 1:
         _all_pairs(joined, short)
     exact = joined.n_groups == 1 or (compared and len(short) == len(library))
@@ -185,18 +209,15 @@ def _in_portions(
         yield tuple(np.concatenate(side) for side in zip(*waiting, strict=True))
 
 
-def _by_words(joined: _Joined) -> None:
-    """Join what shares words: whole families about their longest member first, then whatever is left apart."""
-    _join_families(joined)
-    spelling = spelling_of(joined.library, identity=joined.identity)
+def _join_by_words(joined: _Joined, spelling: Spelling) -> None:
+    """Join what shares words and is still apart."""
     for shape in spelling.shapes:
-        for hits in _hits_apart(joined, words_of(joined.library.tokens, spelling, shape)):
+        for hits in _hits_apart(joined, spelling, shape):
             _join_hits(joined, hits)
 
 
-def _join_families(joined: _Joined) -> None:
+def _join_families(joined: _Joined, spelling: Spelling) -> None:
     """Join what is alike without gaps about a few shared words: members of a family, in time that grows with their number."""
-    spelling = spelling_of(joined.library, identity=joined.identity)
     few = _few_words(words_of(joined.library.tokens, spelling, spelling.shapes[0]))
     _join_stars(joined, few, neighbour=False)
     _join_stars(joined, few, neighbour=True)
@@ -232,48 +253,45 @@ def _join_stars(joined: _Joined, words: Words, *, neighbour: bool) -> None:
             others[apart], rows[apart], *(words.positions[each[apart]].astype(np.int64) for each in (other, entry))
         )
         hits = _one_of_each(hits, len(joined.library), pairs_only=True)
-        joined.add(hits.queries, hits.references, _ungapped(joined, hits))
+        joined.add(hits.queries, hits.references, _ungapped(joined, hits)[1])
 
 
-def _ungapped(joined: _Joined, hits: Hits) -> np.ndarray:
-    """Identity as alignment defines it, taken of the best stretch without gaps: never more than what gaps could give."""
+def _ungapped(joined: _Joined, hits: Hits) -> tuple[Segment, np.ndarray]:
+    """The best stretch without gaps of each hit, and its identity as alignment defines it: a pair's is hardly ever less."""
     library = joined.library
     best = segments(library, library, hits)
     lengths = library.lengths[hits.queries], library.lengths[hits.references]
-    return counted(library.scoring, best.matches, (best.span, best.span), best.score, lengths, joined.n_rows)
+    return best, counted(library.scoring, best.matches, (best.span, best.span), best.score, lengths, joined.n_rows)
 
 
-def _hits_apart(joined: _Joined, words: Words) -> Iterator[Hits]:
+def _hits_apart(joined: _Joined, spelling: Spelling, shape: Shape) -> Iterator[Hits]:
     """Hits between sequences of different groups, in blocks."""
-    order = np.lexsort((np.arange(len(joined.label)), joined.label))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    by_group = np.argsort(
-        place[words.rows], kind="stable"
-    )  # words in order of (group, row): groups are runs in every list
-    words = Words(words.codes[by_group], words.rows[by_group], words.positions[by_group], words.starts)
+    by_group = np.argsort(joined.label, kind="stable")  # so that a group is one run in every list of equal words
+    words = words_of(joined.library.tokens, spelling, shape, by_group)
     postings = Postings.of(words)
     if not len(postings.codes):
         return
     group = joined.label[words.rows[postings.order]]
-    changes = np.flatnonzero((postings.codes[1:] != postings.codes[:-1]) | (group[1:] != group[:-1])) + 1
-    run_end = np.repeat(np.append(changes, len(group)), np.diff(np.concatenate([[0], changes, [len(group)]])))
-    lists = np.flatnonzero(postings.codes[1:] != postings.codes[:-1]) + 1
-    list_end = np.repeat(np.append(lists, len(group)), np.diff(np.concatenate([[0], lists, [len(group)]])))
+    new_list = np.flatnonzero(postings.codes[1:] != postings.codes[:-1]) + 1
+    new_run = np.flatnonzero((postings.codes[1:] != postings.codes[:-1]) | (group[1:] != group[:-1])) + 1
+    run_end, list_end = _ends(new_run, len(group)), _ends(new_list, len(group))
     size = np.minimum(list_end - run_end, _partners(len(group)))
     entries = np.flatnonzero(size > 0)
-    entries = entries[
-        np.argsort(postings.order[entries], kind="stable")
-    ]  # by sequence, so that hits of a pair come together
+    entries = entries[np.argsort(postings.order[entries], kind="stable")]  # so that hits of a pair come together
     bounds = np.searchsorted(np.cumsum(size[entries]), np.arange(0, int(size.sum()), BLOCK_HITS))
     for start, end in pairwise([*bounds.tolist(), len(entries)]):
         own = entries[start:end]
         yield postings.hits(words, postings.order[own].astype(np.int64), run_end[own], size[own])
 
 
+def _ends(starts: np.ndarray, n: int) -> np.ndarray:
+    """Where the stretch of each of `n` places ends, int64 (n,); stretches begin at 0 and at `starts`."""
+    return np.repeat(np.append(starts, n), np.diff(np.concatenate([[0], starts, [n]])))
+
+
 def _partners(n_words: int) -> int:
     """References per word: all but the longest lists in full while words are few, at least a handful in the largest sets."""
-    return int(np.clip(4 * 2e7 / max(n_words, 1), 8, MOST_PARTNERS))
+    return int(np.clip(MOST_LOOKED_AT / max(n_words, 1), 8, MOST_PARTNERS))
 
 
 def _join_hits(joined: _Joined, hits: Hits) -> None:
@@ -285,11 +303,16 @@ def _join_hits(joined: _Joined, hits: Hits) -> None:
     compared = np.maximum(
         width, 0.7 * np.minimum(shorter, WINDOW)
     )  # a sliver at the ends of two sequences proves little
-    hopeful = matches >= LEAST_WINDOW_SHARE * joined.identity * compared
+    hopeful = matches >= max(LEAST_WINDOW_SHARE * joined.identity, LEAST_SHARE) * compared
     hopeful &= (shorter > SHORT_LENGTH) | (matches >= LEAST_DIAGONAL_SHARE * joined.identity * shorter)
     hits = _one_of_each(Hits(*(each[hopeful] for each in hits)), len(library))
-    joined.add(hits.queries, hits.references, _ungapped(joined, hits))
-    pairs = np.unique(np.stack([hits.queries, hits.references]), axis=1)
+    best, values = _ungapped(joined, hits)
+    joined.add(hits.queries, hits.references, values)
+    own, other = library.lengths[hits.queries], library.lengths[hits.references]
+    shorter, longer = np.minimum(own, other), np.maximum(own, other)
+    like = (shorter >= COVERAGE * longer) & (shorter <= COVERED_BY_CHANCE)
+    sure = best.score >= LEAST_SCORE_SHARE * library.scoring.significant_score(own, other, joined.n_rows)
+    pairs = np.unique(np.stack([hits.queries, hits.references])[:, like | sure], axis=1)
     joined.align(pairs[0], pairs[1])
 
 
@@ -319,23 +342,29 @@ def _compared(left: Library, right: Library, most: int, n_rows: int) -> Iterator
 def _shared(left: Library, right: Library, n_aligned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For every query the references with most equal residues along a diagonal through one of its rarest words."""
     spelling = spelling_of(right, left)
-    own = words_of(left.tokens, spelling, spelling.shapes[0])
-    postings = Postings.of(words_of(right.tokens, spelling, spelling.shapes[0]))
-    per_block = max(BLOCK_HITS // HITS_PER_QUERY, 1)
+    own = [words_of(left.tokens, spelling, shape) for shape in spelling.shapes]
+    postings = [Postings.of(words_of(right.tokens, spelling, shape)) for shape in spelling.shapes]
+    per_block = max(BLOCK_HITS // (HITS_PER_QUERY * len(own)), 1)
     for start in range(0, len(left), per_block):
         end = min(start + per_block, len(left))
-        chosen = np.arange(own.starts[start], own.starts[end])
-        low, size = postings.stretches(own.codes[chosen])
-        order = np.lexsort((size, own.rows[chosen]))
-        chosen, low, size = chosen[order], low[order], size[order]
-        before = np.cumsum(size) - size
-        heads = np.searchsorted(own.rows[chosen], np.arange(start, end))
-        before = before - np.append(before, 0)[heads][own.rows[chosen] - start]
-        size = np.clip(HITS_PER_QUERY - before, 0, size)
-        hits = _one_of_each(postings.hits(own, chosen, low, size), len(right))
+        parts = [_rarest(words, lists, start, end) for words, lists in zip(own, postings, strict=True)]
+        hits = Hits(*(np.concatenate(side) for side in zip(*parts, strict=True)))
+        hits = _one_of_each(hits, len(right))
         shorter = np.minimum(left.lengths[hits.queries], right.lengths[hits.references])
         share = diagonal_matches(left, right, hits) / np.maximum(shorter, 1)
         yield _top_pairs(hits.queries, hits.references, share, n_aligned)
+
+
+def _rarest(words: Words, postings: Postings, start: int, end: int) -> Hits:
+    """`HITS_PER_QUERY` hits of each of the queries from `start` to `end`, of its rarest words first."""
+    chosen = np.arange(words.starts[start], words.starts[end])
+    low, size = postings.stretches(words.codes[chosen])
+    order = np.lexsort((size, words.rows[chosen]))
+    chosen, low, size = chosen[order], low[order], size[order]
+    before = np.cumsum(size) - size
+    heads = np.searchsorted(words.rows[chosen], np.arange(start, end))
+    before = before - np.append(before, 0)[heads][words.rows[chosen] - start]
+    return postings.hits(words, chosen, low, np.clip(HITS_PER_QUERY - before, 0, size))
 
 
 def _top_pairs(queries: np.ndarray, references: np.ndarray, value: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

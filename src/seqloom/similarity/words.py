@@ -7,7 +7,9 @@ are as short as the number of chance hits allows.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,16 +18,14 @@ import numpy as np
 from seqloom.similarity.alignment import Library
 from seqloom.tokens import Tokens
 
-MOST_CELLS = 1.5e9
-"""Residues about chance hits that are compared in one search: some ten seconds of work."""
-WINDOW = 64
-"""Residues about a word hit that are compared first."""
+MOST_HITS = 5e7
+"""Chance hits of one shape that are looked at: some five seconds of work."""
 HEAVIEST_WORD = 12
 MOST_SHAPES = 6
 SHORT_LENGTH = 32
 """Where sequences are shorter than this on average, words are of residues and have several shapes."""
-WANTED_WORDS = 5
-"""Words that two short sequences just alike enough should share on average, over all shapes."""
+WANTED_WORDS = 12
+"""Words that two sequences just alike enough should share on average, over all shapes."""
 
 Shape = tuple[int, ...]
 """Offsets of the symbols that make a word, from 0."""
@@ -46,12 +46,19 @@ class Spelling:
 
     classes: np.ndarray  # uint8 (V,), 255 for ids that no word may hold
     n_classes: int
+    same: float
+    """Chance that two residues are of one class."""
     shapes: tuple[Shape, ...]
+
+    def shared(self, lengths: np.ndarray, identity: float) -> np.ndarray:
+        """Words that two sequences of these lengths (N,) and of this identity share on average, float64 (N,)."""
+        weight = len(self.shapes[0])
+        return len(self.shapes) * _shared(weight, lengths, identity, self.same)
 
 
 @dataclass(frozen=True)
 class Words:
-    """All words of one shape in a library, in the order of its sequences."""
+    """All words of one shape in a library, sequence by sequence."""
 
     codes: np.ndarray  # int64 (W,)
     rows: np.ndarray  # int32 (W,)
@@ -59,8 +66,13 @@ class Words:
     starts: np.ndarray  # int64 (N + 1,): where the words of each sequence begin
 
 
-def words_of(tokens: Tokens, spelling: Spelling, shape: Shape) -> Words:
-    """Every word of the shape; words with a symbol outside the classes (X, N) are left out."""
+def words_of(tokens: Tokens, spelling: Spelling, shape: Shape, order: np.ndarray | None = None) -> Words:
+    """Every word of the shape; words with a symbol outside the classes (X, N) are left out.
+
+    With `order`, a permutation of the sequences (int64 (N,)), those of its first sequence come first.
+    """
+    if order is not None:
+        tokens = tokens.take(order)
     classes = spelling.classes[tokens.values]
     span = shape[-1] + 1
     n_places = max(len(classes) - span + 1, 0)
@@ -79,13 +91,13 @@ def words_of(tokens: Tokens, spelling: Spelling, shape: Shape) -> Words:
     keep = whole[places]
     rows, positions = rows[keep], positions[keep]
     starts = np.searchsorted(rows, np.arange(len(tokens) + 1))
-    return Words(codes[places[keep]], rows, positions, starts)
+    return Words(codes[places[keep]], rows if order is None else order.astype(np.int32)[rows], positions, starts)
 
 
 def spelling_of(library: Library, others: Library | None = None, identity: float = 0.5) -> Spelling:
     """The lightest words whose chance hits within a library, or with `others`, can be looked at.
 
-    Of short sequences as many shapes as it takes for sequences alike at `identity` to share a word of one of them.
+    As many shapes as it takes for sequences alike at `identity` to share a word of one of them.
     """
     length = float(library.lengths.mean()) if len(library) else 1.0
     letters = length < SHORT_LENGTH
@@ -98,24 +110,49 @@ def spelling_of(library: Library, others: Library | None = None, identity: float
     shares = np.bincount(classes[residues], minlength=256)[:255] / max(len(residues), 1)
     same = float((shares**2).sum()) or 1.0
     pairs = len(residues) ** 2 / 2 if others is None else float(len(residues)) * len(others.tokens.values)
-    allowed = max(MOST_CELLS / min(max(length, 1.0), WINDOW), float(len(residues)))
+    allowed = max(MOST_HITS, float(len(residues)))
     least = 6 if n_classes == 4 else 3
     weight = next((k for k in range(least, HEAVIEST_WORD) if pairs * same**k <= allowed), HEAVIEST_WORD)
-    shared = identity**weight * max(length - weight + 1, 1.0)
-    n_shapes = int(np.clip(np.ceil(WANTED_WORDS / shared), 1, MOST_SHAPES)) if letters else 1
-    return Spelling(classes, n_classes, shapes(weight)[:n_shapes])
+    shared = float(_shared(weight, np.array([length]), identity, same)[0])
+    n_shapes = int(np.clip(np.ceil(WANTED_WORDS / shared), 1, MOST_SHAPES))
+    return Spelling(classes, n_classes, same, shapes(weight, n_shapes, 2 if letters else weight // 2 + 1))
 
 
-def shapes(weight: int) -> tuple[Shape, ...]:
-    """Shapes of `weight` symbols, the tightest first.
+def _shared(weight: int, lengths: np.ndarray, identity: float, same: float) -> np.ndarray:
+    alike = identity + (1 - identity) * same
+    expected: np.ndarray = alike**weight * np.maximum(lengths - weight + 1.0, 1.0)
+    return expected
 
-    >>> shapes(3)
-    ((0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 1, 4), (0, 2, 4), (0, 3, 4))
+
+@cache
+def shapes(weight: int, n: int, gaps: int) -> tuple[Shape, ...]:
+    """`n` shapes of `weight` symbols with at most `gaps` gaps, that seldom match together (Ilie and Ilie 2007).
+
+    The first is the word without gaps; each next one has the least overlap complexity with itself and those before it:
+    the sum of 2^k over all shifts of two shapes, k the symbols on which they then agree (doi:10.1093/bioinformatics/btm422).
+
+    >>> shapes(3, 4, 2)
+    ((0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 1, 4))
     """
-    found: list[Shape] = []
-    for last in range(weight - 1, weight + 2):
-        found += [(0, *inner, last) for inner in combinations(range(1, last), weight - 2)]
-    return tuple(found)
+    possible = [
+        (0, *inner, last)
+        for last in range(weight - 1, weight + gaps)
+        for inner in combinations(range(1, last), weight - 2)
+    ]
+    chosen = possible[:1]
+    cost = {each: _overlap(each, each) + _overlap(each, chosen[0]) for each in possible[1:]}
+    while len(chosen) < n and cost:
+        best = min(cost, key=cost.__getitem__)
+        chosen.append(best)
+        del cost[best]
+        for each in cost:
+            cost[each] += _overlap(each, best)
+    return tuple(chosen)
+
+
+def _overlap(one: Shape, other: Shape) -> int:
+    apart = Counter(a - b for a in one for b in other)
+    return sum(2**count for count in apart.values())
 
 
 @dataclass(frozen=True)
@@ -128,11 +165,16 @@ class Postings:
 
     @staticmethod
     def of(words: Words) -> Postings:
-        """Sorted; words of one code stay in the order of their sequences."""
-        order = np.argsort(words.codes, kind="stable")
-        if len(order) < 1 << 31:
-            order = order.astype(np.int32)
-        return Postings(words, order, words.codes[order])
+        """Sorted; words of one code stay in their order."""
+        index_bits = len(words.codes).bit_length()
+        if int(words.codes.max(initial=0)).bit_length() + index_bits < 64:  # code and place in one number sort faster
+            keys = np.sort((words.codes << index_bits) | np.arange(len(words.codes)))
+            codes = keys >> index_bits
+            order = keys & ((1 << index_bits) - 1)
+        else:
+            order = np.argsort(words.codes, kind="stable")
+            codes = words.codes[order]
+        return Postings(words, order.astype(np.int32) if len(order) < 1 << 31 else order, codes)
 
     def stretches(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First place and number of the words equal to each of `codes`, int64 (M,) each."""

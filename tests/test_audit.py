@@ -6,32 +6,25 @@ import pytest
 
 from contracts.tables import peptides
 from seqloom.alphabet import PROTEIN
-from seqloom.registry import build
 from seqloom.similarity import nearest
 from seqloom.similarity.rows import Groups
 from seqloom.split.audit import BANDS
 from seqloom.split.base import TEST, TRAIN, VALID
-from seqloom.split.make import make_partition
 from seqloom.table import DataSection, read_table
+from split_tables import parted, table_of
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 STRANGERS = peptides(200, seed=3, shortest=40, longest=40)
 
 
-def table_of(sequences, roles, alphabet="protein", y=None, **columns):
-    """A table whose column `set` says train, valid or test; `section_` arguments go to the data section."""
-    section = {
-        name.removeprefix("section_"): columns.pop(name) for name in list(columns) if name.startswith("section_")
-    }
-    y = np.arange(len(sequences)) % 7 + 0.5 if y is None else y
-    data = pa.table({"sequence": sequences, "set": roles, "y": y, **columns})
-    return read_table(data, DataSection(sequence=("sequence",), alphabet=alphabet, set="set", **section), ("y",))
+def marked(sequences, roles, y=None, **more):
+    """A table whose column `set` says train, valid or test."""
+    return table_of(sequences, np.arange(len(sequences)) % 7 + 0.5 if y is None else y, set=roles, **more)
 
 
 def audited(table, kind="columns", **settings):
     """The partition and its audit; test rows by the target of the table."""
-    targets = table.numeric(table.roles.targets[0])[:, None]
-    return make_partition(build("splitter", {"kind": kind, **settings}), table, targets, None)
+    return parted(table, kind, **settings)
 
 
 def finding(audit, code):
@@ -62,7 +55,7 @@ def changed(sequence, n):
 
 def test_near_duplicates_are_counted_from_four_fifths_and_named():
     near = [changed(STRANGERS[i], i + 1) for i in range(12)]  # 1 to 12 of 40 residues differ, 8 is four fifths
-    table = table_of([*STRANGERS[:100], *near], ["train"] * 100 + ["test"] * 12)
+    table = marked([*STRANGERS[:100], *near], ["train"] * 100 + ["test"] * 12)
     _, audit = audited(table)
     facts = audit.facts["folds"][0]["nearest"]
     assert (facts["measure"], facts["rows"], facts["exact"], facts["none_alike"]) == ("identity", 12, True, 0)
@@ -91,7 +84,7 @@ def test_near_duplicates_are_counted_from_four_fifths_and_named():
 def test_a_tenth_of_the_test_rows_makes_a_leak(n_near, code, severity):
     near = [changed(each, 2) for each in STRANGERS[:n_near]]
     strangers = STRANGERS[100 : 120 - n_near]
-    table = table_of([*STRANGERS[:60], *near, *strangers], ["train"] * 60 + ["test"] * 20)
+    table = marked([*STRANGERS[:60], *near, *strangers], ["train"] * 60 + ["test"] * 20)
     _, audit = audited(table)
     found = finding(audit, code)
     assert (found.severity, found.count) == (severity, n_near)
@@ -99,14 +92,14 @@ def test_a_tenth_of_the_test_rows_makes_a_leak(n_near, code, severity):
 
 
 def test_valid_rows_are_fitted_rows():
-    table = table_of([*STRANGERS[:40], STRANGERS[50], changed(STRANGERS[50], 1)], ["train"] * 40 + ["valid", "test"])
+    table = marked([*STRANGERS[:40], STRANGERS[50], changed(STRANGERS[50], 1)], ["train"] * 40 + ["valid", "test"])
     _, audit = audited(table)
     assert audit.nearest["nearest_row"].to_pylist() == [41]
     assert audit.nearest["identity"].to_pylist() == [pytest.approx(39 / 40)]
 
 
 def test_strangers_leave_nothing_to_say():
-    table = table_of(STRANGERS[:100], ["train"] * 80 + ["test"] * 20)
+    table = marked(STRANGERS[:100], ["train"] * 80 + ["test"] * 20)
     _, audit = audited(table)
     assert codes(audit) == set()
     facts = audit.facts["folds"][0]
@@ -121,7 +114,7 @@ def test_the_nearest_rows_are_those_of_all_pairs_by_row_and_id():
     strings += [changed(strings[rng.integers(30)], int(rng.integers(1, 20))) for _ in range(30)]
     names = [f"protein-{i}" for i in range(60)]
     roles = np.where(rng.random(60) < 0.3, "test", "train").tolist()
-    table = table_of(strings, roles, id=names, section_id="id")
+    table = marked(strings, roles, id=names, section={"id": "id"})
     partition, audit = audited(table, shared="allow")
     fitted, tested = np.flatnonzero(np.isin(partition.roles[0], (TRAIN, VALID))), partition.rows(0, TEST)
     rows = audit.nearest.to_pylist()
@@ -141,7 +134,7 @@ def test_the_nearest_rows_are_those_of_all_pairs_by_row_and_id():
 
 def test_every_fold_is_looked_at_and_its_rows_are_told_apart():
     near = [changed(each, 1) for each in STRANGERS[:30]]
-    table = table_of([*STRANGERS[:30], *near], ["train"] * 60)
+    table = marked([*STRANGERS[:30], *near], ["train"] * 60)
     partition, audit = audited(table, "random", folds=3)
     assert [each["fold"] for each in audit.facts["folds"]] == [0, 1, 2]
     assert sorted(audit.nearest["row"].to_pylist()) == list(range(1, 61))
@@ -160,7 +153,7 @@ def test_molecules_are_near_duplicates_by_tanimoto_similarity():
 
     strings = [f"{'C' * n}O" for n in range(3, 23)] + [f"c1ccc({'C' * n}N)cc1" for n in range(1, 21)]
     roles = ["test" if i % 5 == 0 else "train" for i in range(40)]
-    _, audit = audited(table_of(strings, roles, "smiles"))
+    _, audit = audited(marked(strings, roles, alphabet="smiles"))
     generator = GetMorganGenerator(radius=2, fpSize=2048)
     prints = [generator.GetFingerprint(MolFromSmiles(each)) for each in strings]
     train = [i for i in range(40) if i % 5]
@@ -179,7 +172,7 @@ def test_without_rdkit_molecules_are_not_compared_and_that_is_said(monkeypatch):
         raise MissingExtra("reading SMILES as molecules", "chem")
 
     monkeypatch.setattr(rows, "_prints", missing)
-    _, audit = audited(table_of([f"{'C' * n}O" for n in range(1, 31)], ["train"] * 20 + ["test"] * 10, "smiles"))
+    _, audit = audited(marked([f"{'C' * n}O" for n in range(1, 31)], ["train"] * 20 + ["test"] * 10, alphabet="smiles"))
     assert "near duplicates were not looked for" in finding(audit, "not-compared").message
     assert len(audit.nearest) == 0
     assert audit.facts["folds"][0]["nearest"] == {"measure": None, "rows": 0}
@@ -190,7 +183,7 @@ def test_without_rdkit_molecules_are_not_compared_and_that_is_said(monkeypatch):
 
 def test_groups_on_both_sides_are_counted_and_rows_without_a_group_are_not():
     groups = pa.array(["a"] * 10 + ["b"] * 10 + [None] * 10 + ["a", "a", "c", None, "b"], pa.string())
-    table = table_of(STRANGERS[:35], ["train"] * 30 + ["test"] * 5, family=groups, section_group="family")
+    table = marked(STRANGERS[:35], ["train"] * 30 + ["test"] * 5, family=groups)
     _, audit = audited(table)
     assert audit.facts["folds"][0]["shared_groups"] == 3
     found = finding(audit, "shared-groups")
@@ -205,7 +198,7 @@ def test_groups_on_both_sides_are_counted_and_rows_without_a_group_are_not():
 def test_the_same_sequence_under_another_covariate_or_allele_is_said(role):
     strings = [*STRANGERS[:20], *STRANGERS[:3], *STRANGERS[40:42]]
     values = [5.0] * 20 + [7.0] * 5 if role == "covariates" else ["A*02:01"] * 20 + ["B*07:02"] * 5
-    table = table_of(strings, ["train"] * 20 + ["test"] * 5, which=values, **{f"section_{role}": ("which",)})
+    table = marked(strings, ["train"] * 20 + ["test"] * 5, which=values, section={role: ("which",)})
     _, audit = audited(table)
     assert audit.facts["folds"][0]["other_covariates"] == 3
     found = finding(audit, "other-covariate")
@@ -213,9 +206,19 @@ def test_the_same_sequence_under_another_covariate_or_allele_is_said(role):
     assert "3 of 5 test rows of fold 0 have the sequence of a training row with another which" in found.message
 
 
+def test_a_molecule_in_another_spelling_under_another_covariate_is_said():
+    pytest.importorskip("rdkit", reason="needs rdkit")
+    smiles = [*(f"{'C' * n}N" for n in range(2, 22)), "NCC", "NCCC", "CCN"]
+    ph = [5.0] * 20 + [7.0, 7.0, 7.0]
+    table = marked(smiles, ["train"] * 20 + ["test"] * 3, alphabet="smiles", ph=ph, section={"covariates": ("ph",)})
+    _, audit = audited(table)
+    assert audit.facts["folds"][0]["shared_inputs"] == 0
+    assert finding(audit, "other-covariate").rows == (21, 22, 23)
+
+
 def test_targets_beyond_those_of_training_are_counted():
     y = [*np.linspace(0, 1, 30), 0.5, 2.0, 3.0, -1.0]
-    table = table_of(STRANGERS[:34], ["train"] * 30 + ["test"] * 4, y=y)
+    table = marked(STRANGERS[:34], ["train"] * 30 + ["test"] * 4, y=y)
     _, audit = audited(table)
     assert audit.facts["folds"][0]["targets_beyond_training"] == pytest.approx(0.75)
 
@@ -239,7 +242,7 @@ def test_what_variants_ask_for_beyond_training_is_counted():
         mutant(wild_type, s6="A", s7="G"),  # known mutations, two of them
         mutant(wild_type, s8="A", s31="W"),  # two, and a new site
     ]
-    table = table_of([*train, *test], ["train"] * len(train) + ["test"] * len(test))
+    table = marked([*train, *test], ["train"] * len(train) + ["test"] * len(test))
     _, audit = audited(table, shared="unused")
     facts = audit.facts["folds"][0]["families"]
     assert facts["rows"] == 1.0
@@ -316,7 +319,7 @@ def test_alike_pairs_that_a_split_by_similarity_missed_are_counted(monkeypatch):
     sequences = [
         each for pair in zip(STRANGERS[:30], [f"{each[:-1]}A" for each in STRANGERS[:30]], strict=True) for each in pair
     ]
-    table = table_of(sequences, ["train"] * 60)
+    table = marked(sequences, ["train"] * 60)
     missed = Groups(np.arange(60), False)
     monkeypatch.setattr("seqloom.split.similarity.alike_groups", lambda *_: missed)
     partition, audit = audited(table, "similarity", search="words")

@@ -188,10 +188,33 @@ def test_json_goes_to_stdout_and_all_else_to_stderr(run, tmp_path):
     assert {"rows", "roles", "alphabets", "recommended_split", "findings"} <= set(shown)
 
 
-def test_every_messy_file_is_inspected_or_refused_without_a_traceback(run, data):
+LARGE = 100_000
+"""Bytes of a messy file that are inspected where it has more; the rest is left to a slow test."""
+
+
+def messy_files(data):
     files = [path for path in sorted((data / "messy").rglob("*")) if path.is_file()]
     assert len(files) > 10
-    for path in files:
-        result = run("inspect", str(path))
-        assert result.exit_code in (0, 1), path
-        assert path.name in result.output
+    return files
+
+
+def expect_inspection(run, path):
+    result = run("inspect", str(path))
+    assert result.exit_code in (0, 1), path
+    assert path.name in result.output
+
+
+def test_every_messy_file_is_inspected_or_refused_without_a_traceback(run, data, tmp_path):
+    for path in messy_files(data):
+        start = tmp_path / path.name
+        content = path.read_bytes()
+        start.write_bytes(content if len(content) <= LARGE else content[:LARGE].rsplit(b"\n>", 1)[0] + b"\n")
+        expect_inspection(run, start)
+
+
+@pytest.mark.slow
+def test_every_large_messy_file_is_inspected_to_its_end(run, data):
+    large = [path for path in messy_files(data) if path.stat().st_size > LARGE]
+    assert large
+    for path in large:
+        expect_inspection(run, path)

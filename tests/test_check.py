@@ -1,6 +1,7 @@
 """What is noticed about rows: replicates, classes, limits of an assay, orders of magnitude, impossible values."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,8 @@ def peptides(n: int) -> list[str]:
     return ["M" + "".join(LETTERS[row // 20**place % 20] for place in range(4)) + "WYK" for row in range(n)]
 
 
-def read(y: object, section: DataSection | None = None, **columns: object) -> Table:
-    n = len(y)  # type: ignore[arg-type]
-    return read_table(pa.table({"sequence": peptides(n), **columns, "y": pa.array(y)}), section, ("y",))
+def read(y: Sequence[object] | np.ndarray, section: DataSection | None = None, **columns: object) -> Table:
+    return read_table(pa.table({"sequence": peptides(len(y)), **columns, "y": pa.array(y)}), section, ("y",))
 
 
 def found(table: Table, code: str) -> Finding:

@@ -226,6 +226,20 @@ def test_a_lone_run_is_reported_with_its_baselines(tmp_path: Path) -> None:
     assert 'id="roc"' in html
 
 
+def test_the_file_that_corrected_the_table_is_named(tmp_path: Path) -> None:
+    folder = write_experiment(tmp_path / "e", Folder())
+    assert "corrected by" not in text_of(report(folder))
+    patch = {
+        "name": "fixes.csv.gz",
+        "path": "fixes.csv.gz",
+        "sha256": "cd" * 32,
+        "format": "delimited",
+        "compression": "gzip",
+    }
+    edit(folder / "data.json", lambda facts: facts.update(patch_source=patch))
+    assert "corrected by fixes.csv.gz (delimited, gzip)" in text_of(report(folder))
+
+
 def test_one_variant_of_an_experiment_can_be_reported_alone(tmp_path: Path) -> None:
     folder = write_experiment(tmp_path / "e", Folder())
     text = text_of(report(folder / "mlp"))

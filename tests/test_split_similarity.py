@@ -9,30 +9,18 @@ import pytest
 
 from contracts.tables import peptides
 from seqloom.errors import ConfigError, DataError, MissingExtra
-from seqloom.registry import available, build
+from seqloom.registry import available
 from seqloom.similarity import rows as similarity_rows
 from seqloom.split.base import TEST, TRAIN, VALID
-from seqloom.split.make import make_partition
 from seqloom.split.recommend import recommended
 from seqloom.table import DataSection, read_table
+from split_tables import assigned, parted, sides, splitter_of, table_of
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 
 
-def table_of(sequences, alphabet="protein", **columns):
-    data = pa.table({"sequence": sequences, "y": np.arange(len(sequences)) + 0.5, **columns})
-    names = {name: name for name in ("group", "set") if name in columns}
-    return read_table(data, DataSection(sequence=("sequence",), alphabet=alphabet, **names), ("y",))
-
-
-def parted(table, strata=None, **settings):
-    splitter = build("splitter", {"kind": "similarity", **settings})
-    return make_partition(splitter, table, np.zeros((table.n_rows, 1)), strata)
-
-
-def parts(partition, fold=0):
-    """Rows that are fitted (train and valid) and rows that are tested."""
-    return np.flatnonzero(np.isin(partition.roles[fold], (TRAIN, VALID))), partition.rows(fold, TEST)
+def by_similarity(table, strata=None, **settings):
+    return parted(table, "similarity", strata, **settings)
 
 
 def mutated(rng, sequence, share):
@@ -81,8 +69,8 @@ def local_aligner():
 @pytest.mark.parametrize("threshold", [0.4, 0.6, 0.9])
 def test_no_test_row_has_a_fitted_row_at_the_threshold(threshold):
     strings, _ = families(30, 5, widest=0.35)
-    partition, audit = parted(table_of(strings), identity=threshold)
-    fitted, tested = parts(partition)
+    partition, audit = by_similarity(table_of(strings), identity=threshold)
+    fitted, tested = sides(partition)
     assert len(tested) == pytest.approx(30, abs=5)
     for row in tested:
         assert not any(alike(strings[row], strings[other], threshold, len(strings)) for other in fitted)
@@ -93,8 +81,8 @@ def test_no_test_row_has_a_fitted_row_at_the_threshold(threshold):
 def test_the_guarantee_holds_for_anticancer_peptides(data):
     table = read_table(data / "peptides/acp_mlacp.csv")
     strings = table.sequences().to_pylist()
-    partition, audit = parted(table, table.numeric("label"), identity=0.6)
-    fitted, tested = parts(partition)
+    partition, audit = by_similarity(table, table.numeric("label"), identity=0.6)
+    fitted, tested = sides(partition)
     assert len(tested) == pytest.approx(117, abs=6)
     for row in tested[:40]:
         assert not any(alike(strings[row], strings[other], 0.6, len(strings)) for other in fitted)
@@ -115,16 +103,16 @@ def test_rows_joined_by_a_chain_stand_on_one_side_though_its_ends_are_strangers(
     assert not alike(chain[0], chain[-1], 0.3, 100)
     table = table_of([*chain, *peptides(60, shortest=40, longest=40)])
     for seed in range(5):
-        partition, _ = parted(table, identity=0.8, seed=seed)
+        partition, _ = by_similarity(table, identity=0.8, seed=seed)
         assert len({int(role) == TEST for role in partition.roles[0, :9]}) == 1
 
 
 def test_every_row_is_tested_once_in_several_folds_and_families_stay_whole():
     strings, family = families()
-    partition, _ = parted(table_of(strings), identity=0.5, folds=5)
+    partition, _ = by_similarity(table_of(strings), identity=0.5, folds=5)
     assert ((partition.roles == TEST).sum(axis=0) == 1).all()
     for fold in range(5):
-        fitted, tested = parts(partition, fold)
+        fitted, tested = sides(partition, fold)
         assert not set(family[fitted]) & set(family[tested])
         assert len(tested) == pytest.approx(48, abs=6)
         train, valid = partition.rows(fold, TRAIN), partition.rows(fold, VALID)
@@ -136,7 +124,7 @@ def test_classes_are_balanced_as_far_as_families_allow():
     strings, family = families(60, 4)
     classes = (family % 3 == 0).astype(float)
     for seed in range(3):
-        partition, _ = parted(table_of(strings), classes, identity=0.5, seed=seed)
+        partition, _ = by_similarity(table_of(strings), classes, identity=0.5, seed=seed)
         for role, share in ((TEST, 0.2), (TRAIN, 0.72)):
             rows = partition.rows(0, role)
             assert len(rows) == pytest.approx(share * 240, abs=12)
@@ -145,14 +133,14 @@ def test_classes_are_balanced_as_far_as_families_allow():
 
 def test_nested_folds_test_the_same_rows_and_validate_on_others():
     strings, family = families()
-    partition, audit = parted(table_of(strings), identity=0.5, folds=2, inner=3)
+    partition, audit = by_similarity(table_of(strings), identity=0.5, folds=2, inner=3)
     assert partition.n_folds == 6
     for outer in range(2):
         own = [3 * outer + inner for inner in range(3)]
         tested = [partition.rows(fold, TEST).tolist() for fold in own]
         assert tested[0] == tested[1] == tested[2]
         valid = [set(partition.rows(fold, VALID).tolist()) for fold in own]
-        fitted, _ = parts(partition, own[0])
+        fitted, _ = sides(partition, own[0])
         assert set.union(*valid) == set(fitted.tolist())
         assert sum(map(len, valid)) == len(fitted)
         for fold in own:
@@ -166,13 +154,13 @@ def test_equal_inputs_stay_together_and_so_do_rows_of_one_sequence_with_other_co
     data = pa.table({"sequence": strings * 2, "ph": [5.0] * 30 + [7.0] * 30, "y": np.arange(60) + 0.5})
     section = DataSection(sequence=("sequence",), covariates=("ph",), alphabet="protein")
     table = read_table(data, section, ("y",))
-    partition, _ = parted(table, identity=0.9)
+    partition, _ = by_similarity(table, identity=0.9)
     assert np.array_equal(partition.roles[0, :30] == TEST, partition.roles[0, 30:] == TEST)
 
 
 def test_the_same_seed_gives_the_same_partition_and_another_seed_another():
     table = table_of(families()[0])
-    first, again, other = (parted(table, seed=seed)[0].roles for seed in (1, 1, 2))
+    first, again, other = (by_similarity(table, seed=seed)[0].roles for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -180,7 +168,7 @@ def test_the_same_seed_gives_the_same_partition_and_another_seed_another():
 def test_thresholds_out_of_range_are_refused():
     for wrong in (0, -0.1, 1.01):
         with pytest.raises(ConfigError, match="identity"):
-            build("splitter", {"kind": "similarity", "identity": wrong})
+            splitter_of("similarity", identity=wrong)
 
 
 # --- when one component holds nearly all ------------------------------------------------------------------------------
@@ -192,7 +180,7 @@ def test_variants_of_one_protein_are_refused_with_the_size_and_other_splits():
     table = table_of([mutated(rng, wild_type, 0.05) for _ in range(98)] + peptides(2, seed=9))
     for settings in ({}, {"folds": 5}):
         with pytest.raises(DataError) as caught:
-            parted(table, identity=0.5, **settings)
+            by_similarity(table, identity=0.5, **settings)
         message = str(caught.value)
         assert "at 50% identity 98 of 100 rows are one connected component" in message
         assert "leaves 2 rows to test" in message
@@ -209,7 +197,7 @@ def test_forty_thousand_mutants_are_refused_in_seconds():
     table = table_of(["".join(row) for row in residues.tolist()])
     started = time.process_time()
     with pytest.raises(DataError, match=r"40,000 of 40,000 rows are one connected component .* --split position"):
-        build("splitter", {"kind": "similarity"}).assign(table, None)
+        assigned(table, "similarity")
     assert time.process_time() - started < 30
 
 
@@ -217,8 +205,8 @@ def test_a_component_that_leaves_half_of_the_wanted_test_rows_is_accepted():
     rng = np.random.default_rng(0)
     wild_type = "".join(rng.choice(LETTERS, 60))
     table = table_of([mutated(rng, wild_type, 0.05) for _ in range(85)] + peptides(15, seed=9))
-    partition, _ = parted(table, identity=0.5)
-    fitted, tested = parts(partition)
+    partition, _ = by_similarity(table, identity=0.5)
+    fitted, tested = sides(partition)
     assert set(range(85)) <= set(fitted.tolist())
     assert len(tested) >= 10
 
@@ -228,12 +216,12 @@ def test_a_component_that_leaves_half_of_the_wanted_test_rows_is_accepted():
 
 def test_a_column_of_parts_comes_first_and_a_group_next():
     strings = peptides(10)
-    marked = table_of(strings, set=["train"] * 8 + ["test"] * 2, group=["a", "b"] * 5)
+    marked = table_of(strings, set=["train"] * 8 + ["test"] * 2, family=["a", "b"] * 5)
     assert recommended(marked).settings == {"kind": "columns"}
     assert "'set'" in recommended(marked).reason
-    grouped = table_of(strings, group=["a", "b"] * 5)
+    grouped = table_of(strings, family=["a", "b"] * 5)
     assert recommended(grouped).settings == {"kind": "group"}
-    assert "'group'" in recommended(grouped).reason
+    assert "'family'" in recommended(grouped).reason
 
 
 def test_families_are_split_by_similarity_and_the_reason_counts_them():
@@ -282,7 +270,7 @@ def test_variants_are_split_by_position_and_those_of_few_sites_by_number_of_muta
     assert "mutated at 4 sites" in few.reason
     for found, sites in ((many, np.arange(100)), (few, np.arange(4) + 40)):
         table = table_of(variants(sites, 200, 3))
-        partition, _ = make_partition(build("splitter", found.settings), table, np.zeros((table.n_rows, 1)), None)
+        partition, _ = parted(table, **found.settings)
         assert partition.counts(0)["test"]
 
 
@@ -291,21 +279,21 @@ def test_smiles_without_rdkit_are_dealt_at_random_and_by_class_where_there_are_c
         raise MissingExtra("reading SMILES as molecules", "chem")
 
     monkeypatch.setattr(similarity_rows, "_prints", missing)
-    table = table_of([f"{'C' * n}O" for n in range(1, 30)], "smiles")
+    table = table_of([f"{'C' * n}O" for n in range(1, 30)], alphabet="smiles")
     found = recommended(table)
     assert found.settings == {"kind": "random"}
     assert "rows could not be compared" in found.reason
     assert "chem" in found.reason
     assert recommended(table, "binary").settings == {"kind": "stratified"}
     with pytest.raises(MissingExtra):
-        parted(table)
+        by_similarity(table)
 
 
 def test_molecules_are_split_by_tanimoto_similarity(data):
     pytest.importorskip("rdkit", reason="needs rdkit")
     table = read_table(data / "smallmol/freesolv.csv", DataSection(alphabet="smiles"), ("freesolv",))
     assert recommended(table).settings == {"kind": "similarity", "identity": 0.5}
-    _, audit = parted(table, identity=0.5)
+    _, audit = by_similarity(table, identity=0.5)
     assert audit.facts["folds"][0]["nearest"]["measure"] == "tanimoto"
     assert max(audit.nearest["identity"].to_pylist()) < 0.5
 

@@ -87,7 +87,7 @@ class Table:
     @property
     def ids(self) -> pa.Array:
         """Identifiers, large_string (N,): the id column, and `row-<number>` where there is none."""
-        return self._cached("ids", "", self._ids)
+        return self.remembered("ids", "", self._ids)
 
     def _ids(self) -> pa.Array:
         numbered = pc.replace_substring_regex(_written(self.row_numbers), "^", "row-")
@@ -96,15 +96,15 @@ class Table:
     def sequences(self, column: str | None = None) -> pa.Array:
         """Canonical sequences, large_string (N,) without nulls; of the first sequence column unless one is named."""
         column = column or self._first_sequence()
-        return self._cached("sequences", column, lambda: canonical(self._column(column), self.alphabets[column]))
+        return self.remembered("sequences", column, lambda: canonical(self._column(column), self.alphabets[column]))
 
     def tokens(self, column: str | None = None) -> Tokens:
         """Tokens of the canonical sequences; DataError names rows, ids and symbols that the alphabet does not know."""
         column = column or self._first_sequence()
-        problem = self._cached("bad symbols", column, lambda: bad_symbols(self, column))
+        problem = self.remembered("bad symbols", column, lambda: bad_symbols(self, column))
         if problem is not None:
             raise DataError(problem.message)
-        return self._cached("tokens", column, lambda: self.alphabets[column].encode(self.sequences(column)))
+        return self.remembered("tokens", column, lambda: self.alphabets[column].encode(self.sequences(column)))
 
     def numeric(self, name: str) -> np.ndarray:
         """A column as numbers, float64 (N,), NaN where missing; DataError names rows and values that are no numbers."""
@@ -140,6 +140,12 @@ class Table:
         data = self.data.append_column(name, values) if index < 0 else self.data.set_column(index, name, values)
         return replace(self, data=data)
 
+    def remembered(self, what: str, column: str, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made once for this `what` and column ('' of the whole table) as long as the table lives."""
+        if (what, column) not in self._cache:
+            self._cache[what, column] = make()
+        return cast(Made, self._cache[what, column])
+
     def _first_sequence(self) -> str:
         return self.roles.sequences[0]
 
@@ -149,12 +155,7 @@ class Table:
             raise DataError(
                 f"{self.source.name} has no column {name!r}{nearest(name, names)}; columns: {', '.join(names[:30])}"
             )
-        return self._cached("column", name, lambda: _one_chunk(self.data[name]))
-
-    def _cached(self, what: str, column: str, make: Callable[[], Made]) -> Made:
-        if (what, column) not in self._cache:
-            self._cache[what, column] = make()
-        return cast(Made, self._cache[what, column])
+        return self.remembered("column", name, lambda: _one_chunk(self.data[name]))
 
 
 def read_table(

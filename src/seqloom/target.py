@@ -14,14 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seqloom.check.classes import n_classes
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding, finding
 from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.table import Table
 
-MOST_CODED_CLASSES = 30
-"""Whole-number targets with more distinct values than this are taken as measurements, not as class codes."""
 LARGEST_CODE = 2.0**53
 """Whole numbers from here on are not told apart by float64, so they are no class codes."""
 IC50_CAP_NM = 50_000.0  # the weakest affinity of the log50k scale (Nielsen et al. 2003, Protein Science 12:1007)
@@ -249,16 +248,8 @@ def _task(table: Table, columns: tuple[str, ...]) -> Task:
 
 
 def _column_task(table: Table, column: str) -> Task:
-    text = class_names(table, column)
-    distinct = pc.unique(text.drop_null())
-    numeric = _numbers(distinct)
-    if numeric is None:
-        return "binary" if len(distinct) == 2 else "multiclass"
-    if len(numeric) == 2 and set(numeric) <= {0.0, 1.0, 2.0, -1.0}:
-        return "binary"
-    whole = bool(np.all(numeric == np.round(numeric)))
-    coded = whole and 2 < len(numeric) <= MOST_CODED_CLASSES and len(text) >= 5 * len(numeric)
-    return "multiclass" if coded and numeric.min() >= 0 and numeric.max() <= 2 * MOST_CODED_CLASSES else "regression"
+    n = n_classes(table.data[column])
+    return "regression" if not n else "binary" if n == 2 else "multiclass"
 
 
 def _numbers(distinct: pa.Array) -> np.ndarray | None:

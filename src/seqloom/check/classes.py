@@ -1,7 +1,6 @@
 """Which target columns hold classes, and the findings about classes that are rare or uneven.
 
-Told from the values alone, by the rule that `[target] task = "auto"` follows: findings are worded, and rows merged, before
-the task is settled.
+Told from the values alone, as `[target] task = "auto"` is: findings are worded, and rows merged, before the task is settled.
 """
 
 from __future__ import annotations
@@ -38,8 +37,27 @@ class Classes(NamedTuple):
 def class_targets(table: Table) -> tuple[str, ...]:
     """The target columns that hold classes: a single one of any number, several only if each has two."""
     names = table.roles.targets
-    counts = [_n_classes(table.data[name]) for name in names]
+    counts = [n_classes(table.data[name]) for name in names]
     return names if counts and (all(each == 2 for each in counts) or (len(names) == 1 and counts[0])) else ()
+
+
+def n_classes(column: pa.ChunkedArray | pa.Array) -> int:
+    """How many classes a column holds, 0 if it holds measurements: what `[target] task = "auto"` goes by.
+
+    Classes are names, truths, two of -1, 0, 1 and 2, or few whole numbers from 0 on of five rows each in the mean.
+    """
+    if pa.types.is_nested(column.type) or column.null_count == len(column):
+        return 0
+    values, odd = parsed(column)
+    known = ~np.isnan(values)
+    if odd.any():  # a few words among numbers are mistakes, many are names of classes
+        return len(classes_of(column).names) if odd.sum() > 0.2 * (known.sum() + odd.sum()) else 0
+    distinct = np.unique(values[known])
+    if pa.types.is_boolean(column.type) or (len(distinct) == 2 and set(distinct.tolist()) <= {0.0, 1.0, 2.0, -1.0}):
+        return len(distinct)
+    whole = bool(np.all(distinct == np.round(distinct)))
+    coded = whole and 2 < len(distinct) <= MOST_CODED_CLASSES and len(column) >= 5 * len(distinct)
+    return len(distinct) if coded and distinct[0] >= 0 and distinct[-1] <= 2 * MOST_CODED_CLASSES else 0
 
 
 def classes_of(column: pa.ChunkedArray | pa.Array) -> Classes:
@@ -79,22 +97,6 @@ def uneven_classes(table: Table) -> list[Finding]:
         if counts.max() >= UNEVEN * counts.min():
             found.append(_uneven(table, name, names, counts, n_targets=len(counted)))
     return found
-
-
-def _n_classes(column: pa.ChunkedArray) -> int:
-    """How many classes a column holds; 0 if it holds measurements."""
-    if pa.types.is_nested(column.type) or column.null_count == len(column):
-        return 0
-    values, odd = parsed(column)
-    n_numbers = int((~np.isnan(values)).sum())
-    if odd.any():  # a few words among numbers are mistakes, many are names of classes
-        return len(classes_of(column).names) if odd.sum() > 0.2 * (n_numbers + odd.sum()) else 0
-    distinct = np.unique(values[~np.isnan(values)])
-    if len(distinct) == 2 and set(distinct.tolist()) <= {0.0, 1.0, 2.0, -1.0}:
-        return 2
-    whole = bool(np.all(distinct == np.round(distinct)))
-    coded = whole and 2 < len(distinct) <= MOST_CODED_CLASSES and len(column) >= 5 * len(distinct)
-    return len(distinct) if coded and distinct[0] >= 0 and distinct[-1] <= 2 * MOST_CODED_CLASSES else 0
 
 
 def _rare(table: Table, targets: list[str], rare: list[tuple[int, str]]) -> Finding:

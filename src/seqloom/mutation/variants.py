@@ -24,7 +24,7 @@ def families_of(table: Table) -> Families:
     A wild type that the settings name is the first family's. Raises DataError for SMILES, which have no sites, and for
     columns of several alphabets.
     """
-    return table._cached("families", "", lambda: _families(table))
+    return table.remembered("families", "", lambda: _families(table))
 
 
 def needed_families(table: Table, kind: str) -> Families:

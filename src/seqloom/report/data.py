@@ -39,10 +39,11 @@ def data_section(facts: Facts) -> dict[str, Any] | None:
     data = facts.data
     if not data:
         return None
-    source, test = data["source"], data.get("test_source")
+    source, test, patch = data["source"], data.get("test_source"), data.get("patch_source")
     target = data.get("target") or {}
     described = {
         "source": _source(source),
+        "corrected by": _source(patch) if patch else "",
         "test source": _source(test) if test else "",
         "rows": count(data["rows"]),
         "kept where": data.get("where", ""),

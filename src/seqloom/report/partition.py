@@ -5,7 +5,7 @@ Decides which facts of `audit.json` become words and which a figure. What older 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,7 +256,10 @@ def _scores(facts: Facts, pens: Mapping[str, Pen]) -> BandScores | None:
         return None
     likeness = _likeness(facts.audit.get("folds", ()))
     names = [_band(band["from"], band["to"]) for band in bands]
-    score: Callable[[int, RunFacts], Interval] = lambda at, run: interval(bands[at]["scores"][run.name])  # noqa: E731
+
+    def score(at: int, run: RunFacts) -> Interval:
+        return interval(bands[at]["scores"][run.name])
+
     rows = tuple(
         (names[at], count(band["rows"]), tuple(score(at, run) for run in runs)) for at, band in enumerate(bands)
     )

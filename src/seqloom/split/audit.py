@@ -8,7 +8,7 @@ of one protein, whether the test asks for anything that training does not show.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from seqloom.findings import Finding, Severity, finding
 from seqloom.mutation.variants import families_of
 from seqloom.similarity.rows import nearest_rows
 from seqloom.split.base import TEST, TRAIN, VALID, Partition, Splitter
-from seqloom.split.inputs import input_groups
+from seqloom.split.inputs import input_groups, sequence_groups
 from seqloom.table import Table
 
 BANDS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
@@ -125,9 +125,11 @@ def _shared_finding(shared: np.ndarray, fold: int, splitter: Splitter, table: Ta
     few = table.take(shared[:3])
     cells = [few.text(name).to_pylist() for name in columns]
     named = "; ".join(" ".join(_shortened(str(cell)) for cell in row) for row in zip(*cells, strict=True))
+    molecules = any(table.alphabets[column].name == "smiles" for column in table.roles.sequences)
+    spelt = " (molecules in whatever spelling)" if molecules else ""
     message = (
-        f"{len(shared):,} shared {what} ({', '.join(columns)}): test rows of fold {fold} whose {what} also stand in training, "
-        f"for instance {named}"
+        f"{len(shared):,} shared {what} ({', '.join(columns)}): test rows of fold {fold} whose {what} also stand in "
+        f"training{spelt}, for instance {named}"
     )
     allowed = splitter.shared == "allow"
     advice = (
@@ -167,7 +169,7 @@ def _other_covariates(
     others = (*table.roles.covariates, *table.roles.context)
     if not others:
         return {}
-    sequences = input_groups(replace(table, roles=replace(table.roles, covariates=(), context=())))
+    sequences = sequence_groups(table)
     equal = np.isin(keys, np.unique(keys[fitted]))
     rows = np.flatnonzero(test & ~equal & np.isin(sequences, np.unique(sequences[fitted])))
     if len(rows):

@@ -28,7 +28,7 @@ class ScaffoldSplit(DealtSplitter):
         """Scaffolds, joined where rows have equal inputs."""
         codes = np.zeros(table.n_rows, np.int64)
         for column in _smiles_columns(table):
-            own = table._cached("scaffold codes", column, partial(_scaffold_codes, table.sequences(column)))
+            own = table.remembered("scaffold codes", column, partial(_scaffold_codes, table.sequences(column)))
             codes = np.unique(codes * (int(own.max(initial=0)) + 1) + own, return_inverse=True)[1]
         return joined(codes, seen_groups(table))
 

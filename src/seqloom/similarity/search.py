@@ -44,17 +44,18 @@ from seqloom.tokens import Tokens
 
 Search = Literal["auto", "exact", "words", "mmseqs"]
 
-EXACT_WORK = 1e11
-"""Matrix cells that are aligned where words cannot be relied on: some ten seconds on two cores."""
-SMALL_WORK = 2e10
+EXACT_WORK = 3e11
+"""Matrix cells that are aligned where words cannot be relied on: some thirty seconds on two cores."""
+SMALL_WORK = 3e10
 """Matrix cells of all pairs of a set that is small enough to compare every pair, be its sequences long or short."""
 NEAREST_WORK = 5e10
 """Matrix cells that are aligned to find the nearest; in larger sets words say which references to align."""
 PAIR_WORK = 1500
 """What a pair costs beside its cells, in cells."""
 SURE_WORDS = 8
-"""Alike sequences that share fewer words than this on average may share none: such short ones are compared with all others,
-unless there are too many of them."""
+SURE_RESIDUES = 40
+"""Alike sequences that share fewer words, or equal residues, than these on average may be missed: such short ones are compared
+with all others, unless there are too many of them."""
 STAR_WORDS = 24
 """Words of each sequence by which whole families are joined at once."""
 MOST_LOOKED_AT = 2e8
@@ -91,7 +92,7 @@ def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search =
     joined = _Joined(library, identity, len(library))
     spelling = spelling_of(library, identity=identity)
     small = _work(library.lengths, library.lengths) <= SMALL_WORK
-    unsure = spelling.shared(library.lengths, identity) < SURE_WORDS
+    unsure = (spelling.shared(library.lengths, identity) < SURE_WORDS) | (library.lengths * identity < SURE_RESIDUES)
     short = np.flatnonzero(unsure | small | (search == "exact"))
     cheap = _work(library.lengths[short], library.lengths) <= EXACT_WORK
     compared = search == "exact" or (search != "words" and cheap)

@@ -1,7 +1,13 @@
-"""Bootstrap intervals: 1,000 draws of 20,000 rows and five metrics, against a loop of scikit-learn over the draws.
+"""Bootstrap intervals: what they cost, how often they hold, and how often a verdict is right.
 
-One JSON line per figure on standard output. The rival is timed on a few draws of the same rows and multiplied up;
-both run in this process on one core.
+`python bench/intervals.py [speed] [coverage] [verdicts]` prints one JSON line per figure (all three without a name).
+
+speed      1,000 draws of 20,000 rows and five metrics, against a loop of scikit-learn over the draws, which is timed on a few
+           draws of the same rows and multiplied up; both run in this process on one core
+coverage   how often the 95 % interval of a simulated table holds the score of all rows there are: for rows, for related rows
+           drawn by group, and for few of them
+verdicts   on repeated comparisons of two models: how often a difference is claimed of two equal ones, and how often the better
+           and the worse one is named where the true difference is two standard errors
 """
 
 from __future__ import annotations
@@ -18,8 +24,9 @@ from scipy import stats as scipy_stats
 from sklearn import metrics as sk
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from seqloom.metrics import Task, default_metrics
+from seqloom.metrics import Task, default_metrics, score
 from seqloom.stats import compare
+from seqloom.verdict import verdict
 
 N_ROWS, N_DRAWS, N_METRICS = 20_000, 1_000, 5
 N_RIVAL_DRAWS = 5
@@ -54,13 +61,140 @@ LOOPS: dict[Task, Loop] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=[], help="speed, coverage, verdicts")
+    parser.add_argument("--repeats", type=int, default=400, help="simulated tables for each figure of coverage")
+    parser.add_argument(
+        "--comparisons", type=int, default=200, help="simulated comparisons for each figure of verdicts"
+    )
     parser.add_argument("--rows", type=int, default=N_ROWS)
     parser.add_argument("--draws", type=int, default=N_DRAWS)
     arguments = parser.parse_args()
+    parts = arguments.parts or ["speed", "coverage", "verdicts"]
     with threadpool_limits(1):
-        for task in LOOPS:
+        for task in LOOPS if "speed" in parts else ():
             measure(task, arguments.rows, arguments.draws)
+        if "coverage" in parts:
+            coverage(arguments.repeats)
+        if "verdicts" in parts:
+            verdicts(arguments.comparisons)
+
+
+# --- how often intervals hold -----------------------------------------------------------------------------------------
+
+
+def coverage(n_tables: int) -> None:
+    """Share of simulated tables whose interval holds the score that all rows together would have."""
+    cases: list[tuple[Task, tuple[str, ...], int, int]] = [
+        ("regression", ("spearman", "pearson", "rmse", "mae", "r2"), 200, 0),
+        ("regression", ("spearman", "pearson", "rmse"), 1_000, 0),
+        ("regression", ("spearman", "rmse"), 30, 0),
+        ("binary", ("auroc", "average_precision", "mcc", "f1", "brier"), 500, 0),
+        ("multiclass", ("macro_f1", "accuracy", "mcc"), 500, 0),
+        ("regression", ("spearman", "rmse"), 1_000, 50),
+        ("regression", ("spearman", "rmse"), 400, 10),
+        ("binary", ("auroc",), 1_000, 50),
+    ]
+    for task, metrics, n_rows, n_groups in cases:
+        truth_y, truth_p, _ = drawn(task, 400_000, n_groups and 20_000, np.random.default_rng(10**6))
+        truth = {metric: score(metric, task, truth_y, truth_p) for metric in metrics}
+        held = dict.fromkeys(metrics, 0)
+        for seed in range(n_tables):
+            y, p, groups = drawn(task, n_rows, n_groups, np.random.default_rng(seed))
+            found = compare(task, [y], {"v": [[p]]}, metrics, clusters=None if groups is None else [groups], seed=seed)
+            for metric in metrics:
+                interval = found.interval("v", metric)
+                held[metric] += interval.low <= truth[metric] <= interval.high
+        for metric in metrics:
+            share = held[metric] / n_tables
+            line = {
+                "figure": "coverage of 95 % intervals",
+                "task": task,
+                "metric": metric,
+                "rows": n_rows,
+                "groups": n_groups,
+            }
+            error = (0.95 * 0.05 / n_tables) ** 0.5
+            print(
+                json.dumps({**line, "tables": n_tables, "value": round(share, 4), "error": round(error, 4)}), flush=True
+            )
+
+
+def drawn(
+    task: Task, n_rows: int, n_groups: int, rng: np.random.Generator
+) -> tuple[Array, Array, NDArray[np.intp] | None]:
+    """Targets and predictions of a fair model; rows of a group share part of both."""
+    groups = None if not n_groups else np.sort(rng.integers(0, n_groups, n_rows))
+    latent, noise = rng.normal(size=(n_rows, 1)), rng.normal(size=(n_rows, 1))
+    if groups is not None:
+        own, error = rng.normal(size=(2, n_groups, 1))
+        latent, noise = (latent + own[groups]) / 2**0.5, (noise + error[groups]) / 2**0.5
+    seen = latent + noise
+    if task == "regression":
+        return latent, seen, groups
+    if task == "binary":
+        return (latent > 1).astype(float), 1 / (1 + np.exp(1 - seen)), groups
+    y = np.digitize(latent, [-1.0, 0.0, 1.0]).astype(float)
+    p = np.exp(-((seen - np.array([-1.5, -0.5, 0.5, 1.5])) ** 2))
+    return y, p / p.sum(axis=1, keepdims=True), groups
+
+
+# --- how often a verdict is right ---------------------------------------------------------------------------------------
+
+
+def verdicts(n_comparisons: int) -> None:
+    """Claims of the verdict on two models of equal skill, and on two whose skill differs by two standard errors."""
+    for task, metric, n_rows in (
+        ("regression", "spearman", 500),
+        ("binary", "auroc", 500),
+        ("regression", "spearman", 60),
+    ):
+        unequal = 1.0
+        for _ in range(3):  # a worse model also varies more
+            seeds = range(10**4, 10**4 + 1000)
+            spread = np.std([difference(rivals(task, n_rows, unequal, seed), task, metric) for seed in seeds])
+            unequal = skill_for(task, metric, 2 * float(spread))
+        for name, skill in (("two equal models", 1.0), ("a difference of two standard errors", unequal)):
+            claims = {"better": 0, "worse": 0, "none": 0}
+            for seed in range(n_comparisons):
+                y, a, b = rivals(task, n_rows, skill, seed)
+                words = verdict(compare(task, [y], {"a": [[a]], "b": [[b]]}, [metric], seed=seed))
+                claims[
+                    "better" if "a is better than b" in words else "worse" if "b is better than a" in words else "none"
+                ] += 1
+            line = {"figure": "claims of the verdict", "case": name, "task": task, "metric": metric, "rows": n_rows}
+            shares = {claim: round(n / n_comparisons, 4) for claim, n in claims.items()}
+            print(json.dumps({**line, "comparisons": n_comparisons, **shares}), flush=True)
+
+
+def rivals(task: str, n_rows: int, skill: float, seed: int) -> tuple[Array, Array, Array]:
+    """Targets and the predictions of two models with errors of their own; the second's are `skill` times as large."""
+    rng = np.random.default_rng(seed)
+    latent, shared, one, other = rng.normal(size=(4, n_rows, 1))
+    a, b = latent + 0.7 * shared + 0.7 * one, latent + skill * (0.7 * shared + 0.7 * other)
+    if task == "binary":
+        return (latent > 0.5).astype(float), 1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))
+    return latent, a, b
+
+
+def difference(rivals_: tuple[Array, Array, Array], task: Task, metric: str) -> float:
+    """Score of the first model minus that of the second."""
+    y, a, b = rivals_
+    return score(metric, task, y, a) - score(metric, task, y, b)
+
+
+def skill_for(task: Task, metric: str, wanted: float) -> float:
+    """How much larger the second model's errors are for the first to be better by `wanted`, by halving on 200,000 rows."""
+    low, high = 1.0, 4.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if difference(rivals(task, 200_000, middle, 7), task, metric) < wanted else (low, middle)
+        )
+    return (low + high) / 2
+
+
+# --- what they cost -----------------------------------------------------------------------------------------------------
 
 
 def measure(task: Task, n_rows: int, n_draws: int) -> None:

@@ -306,3 +306,15 @@ def test_a_reference_goes_through_json_and_one_without_rows_is_none() -> None:
     empty = prior_reference("binary", np.full((5, 1), NAN))
     p = two_classes(rng, 100, 0.2, 0.2)
     assert detect_prior_shift("binary", p, [0.2], empty) == detect_prior_shift("binary", p, [0.2])
+
+
+def test_a_reference_of_other_rows_is_weighted_to_the_prevalence_of_training() -> None:
+    rng = np.random.default_rng(0)
+    p = np.concatenate([rng.beta(4, 2, 300), rng.beta(2, 4, 100)])[:, None]
+    weights = np.repeat([0.2 / 0.75, 0.8 / 0.25], [300, 100])[:, None]
+    found = prior_reference("binary", p, weights)
+    assert found.mean[0] == pytest.approx(0.2 * p[:300].mean() + 0.8 * p[300:].mean())
+    assert found.variance[0] == pytest.approx(np.cov(p[:, 0], aweights=weights[:, 0], ddof=0), rel=0.01)
+    assert found.n_rows == int(weights.sum() ** 2 / (weights**2).sum())
+    assert prior_reference("binary", p, np.ones_like(p)) == prior_reference("binary", p)
+    assert prior_reference("binary", p, np.zeros_like(p)).n_rows == 0

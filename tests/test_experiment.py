@@ -40,10 +40,10 @@ def comparison(tmp_path_factory):
     return seqloom.compare(small_table(), out=folder, settings=FAST, seeds=2)
 
 
-def test_a_comparison_fits_the_seven_predictors_and_marks_the_naive_ones(comparison):
+def test_a_comparison_fits_the_usual_predictors_and_marks_the_naive_ones(comparison):
     names = {row["variant"]: row for row in comparison.leaderboard}
-    assert set(names) == {"constant", "nearest", "linear", "knn", "boosting", "mlp", "cnn"}
-    assert {name for name, row in names.items() if row["baseline"]} == {"constant", "nearest", "linear"}
+    assert set(names) == {"constant", "nearest", "linear", "composition", "knn", "boosting", "mlp", "cnn"}
+    assert {name for name, row in names.items() if row["baseline"]} == {"constant", "nearest", "linear", "composition"}
     assert names["mlp"]["members"] == 2
     assert names["linear"]["members"] == 1
     assert comparison.verdict
@@ -165,7 +165,7 @@ def test_evaluate_counts_rows_seen_in_training_and_scores_the_others_too(compari
 def test_train_makes_one_run_folder_with_baselines_beside_it(tmp_path):
     result = seqloom.train(small_table(), out=tmp_path / "run", settings={"predictor.kind": "linear"})
     assert (tmp_path / "run" / "fold-0" / "seed-0" / "done").exists()
-    assert {path.name for path in (tmp_path / "run" / "baselines").iterdir()} == {"constant", "nearest"}
+    assert {path.name for path in (tmp_path / "run" / "baselines").iterdir()} == {"constant", "nearest", "composition"}
     assert [row["variant"] for row in result.leaderboard if not row["baseline"]] == ["linear"]
     assert seqloom.load(tmp_path / "run").target.task == "binary"
 
@@ -180,7 +180,7 @@ def test_folds_test_every_row_once_and_models_of_all_folds_predict_together(tmp_
         small_table(), out=tmp_path / "run", settings={**FAST, "predictor.kind": "mlp"}, folds=3, seeds=2
     )
     names = {row["variant"]: row["members"] for row in result.leaderboard}
-    assert names == {"mlp": 6, "constant": 3, "nearest": 3, "linear": 3}
+    assert names == {"mlp": 6, "constant": 3, "nearest": 3, "linear": 3, "composition": 3}
     rows = predictions(tmp_path / "run" / "linear")["row"].to_pylist()
     assert sorted(rows) == list(range(1, 121))
     facts = predict(tmp_path / "run" / "mlp", small_table(10, seed=4), tmp_path / "out.parquet")

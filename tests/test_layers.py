@@ -11,11 +11,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings files registry alphabet tokens connected store metrics stats resample bootstrap verdict",
-    "read canonical where roles table mutation chemistry patch check replicates joined calibrate",
-    "target similarity split encode summary rule simulate domain shift",
+    "errors findings files registry alphabet tokens connected store metrics stats chance resample bootstrap verdict",
+    "read canonical where roles table mutation chemistry patch check replicates censored joined calibrate",
+    "target similarity split encode summary rule simulate domain training_rows uncertainty answers shift",
     "nn training predict generate",
-    "config environment run plan folds experiment evaluation conclude prediction inspection division compare"
+    "config environment run model plan folds held_out experiment evaluation slices conclude prediction inspection division compare"
     " ensemble tune explain compress report",
     "api estimators show cli serve __init__ __main__",
 )

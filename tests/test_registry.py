@@ -242,7 +242,13 @@ def test_a_plugin_is_described_compared_and_predicts_without_torch(plugin, tmp_p
     said = json.loads(done.stdout)
     described, compared, predicted = map(json.loads, said["answers"])
     assert "Latent components." in json.dumps(described)
-    assert {row["variant"] for row in compared["leaderboard"]} == {"pls", "constant", "nearest", "linear"}
+    assert {row["variant"] for row in compared["leaderboard"]} == {
+        "pls",
+        "constant",
+        "nearest",
+        "linear",
+        "composition",
+    }
     assert "components = 3" in (out / "pls" / "resolved.toml").read_text("utf-8")
     assert predicted["rows"] == 60
     predictions = pa.csv.read_csv(answer)["pred"].to_numpy()

@@ -160,7 +160,7 @@ def test_rows_to_predict_are_never_merged():
 def test_a_table_with_an_error_is_left_for_the_error_to_be_said():
     sequences = [f"MK{letter}" for letter in "ACDEFGHIKL"] * 2
     table = read(
-        {"sequence": sequences, "y": [str(row / 2) for row in range(19)] + ["<5"]}, "mean", sequence=("sequence",)
+        {"sequence": sequences, "y": [str(row / 2) for row in range(19)] + ["low"]}, "mean", sequence=("sequence",)
     )
     assert table.n_rows == 20
     assert found(table, "not-a-number").severity == "error"

@@ -63,7 +63,8 @@ def test_predictions_have_the_same_columns_when_no_row_can_be_predicted(run, tmp
     predict(run, pa.table({"sequence": ["ACDE1", "MLLKAAGG"]}), tmp_path / "some.csv")
     predict(run, pa.table({"sequence": ["ACDE1", "8"]}), tmp_path / "none.csv")
     headers = [next(csv.reader((tmp_path / name).read_text("utf-8").splitlines())) for name in ("some.csv", "none.csv")]
-    assert headers[0] == headers[1] == ["sequence", "pred", "pred_0", "pred_1", "pred_error"]
+    known = ["pred_set", "nearest_identity", "domain", "expected_error"]
+    assert headers[0] == headers[1] == ["sequence", "pred", "pred_0", "pred_1", *known, "pred_error"]
 
 
 def test_predict_says_how_many_rows_it_could_not_predict(run, tmp_path):

@@ -99,10 +99,10 @@ def test_numbers_are_floats_with_nan_where_missing() -> None:
 def test_a_value_that_is_no_number_names_row_and_value(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text(
-        "sequence,y,dose\n" + "".join(f"MKVLAC,{i},{i}\n" for i in range(9)) + "MKVLAC,<5,x\n", encoding="utf-8"
+        "sequence,y,dose\n" + "".join(f"MKVLAC,{i},{i}\n" for i in range(9)) + "MKVLAC,low,x\n", encoding="utf-8"
     )
     table = read_table(path)
-    assert "column 'y': 1 of 10 values are no numbers: row 10: '<5'; mend them" in found(table, "not-a-number").message
+    assert "column 'y': 1 of 10 values are no numbers: row 10: 'low'; mend them" in found(table, "not-a-number").message
     with pytest.raises(DataError, match=r"t\.csv: column 'dose': 1 of 10 values are no numbers: row 10: 'x'"):
         table.numeric("dose")
     path.write_text('sequence;y\nMKVLA;"1,5"\nACDEF;2,5\n', encoding="utf-8")
@@ -210,12 +210,12 @@ def test_covariates_without_a_finite_number_are_errors() -> None:
     assert found(words, "covariate").rows == (2,)
 
 
-def test_inequalities_are_a_warning() -> None:
+def test_bounds_are_counted() -> None:
     table = read(CLEAN | {"inequality": ["=", ">", "<", ">"]})
     finding = found(table, "inequality")
-    assert finding.severity == "warning"
-    assert "1 '<', 2 '>'" in finding.message
-    assert "treated as equal" in finding.message
+    assert finding.severity == "info"
+    assert "(1 '<', 2 '>')" in finding.message
+    assert "beyond its bound a prediction is right" in finding.message
     assert "inequality" not in codes(read(CLEAN | {"inequality": ["="] * 4}))
 
 

@@ -171,7 +171,11 @@ def test_a_net_that_is_cut_off_and_started_again_predicts_the_same_bits(tmp_path
     case = Case("cnn", "regression", n=60)
     train, valid, test = (case.examples[name] for name in ("train", "valid", "test"))
     job = Job(
-        case.dims, 5, case.variant.train, monitor={"test": test}, score=lambda _, predicted: float(np.mean(predicted))
+        case.dims,
+        5,
+        case.variant.train,
+        monitor={"test": test},
+        score=lambda _, predicted, __: float(np.mean(predicted)),
     )
     predictor = case.variant.predictor
     (tmp_path / "whole").mkdir()

@@ -10,7 +10,7 @@ from seqloom.config import Sections, override, parse_value, read_toml, slug, spl
 from seqloom.errors import ConfigError
 from seqloom.experiment import Result, Watcher
 from seqloom.experiment import compare as _compare
-from seqloom.run import Model
+from seqloom.model import Model
 
 FLAGS = {
     "target": "target.column", "sequence": "data.sequence", "group": "data.group", "where": "data.where", "test": "data.test",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqloom.metrics import Task, macro, score_draws
+from seqloom.metrics import Bounds, Task, macro, score_draws
 from seqloom.resample import Counts, Floats, blocks
 
 Labels = NDArray[Any]
@@ -76,9 +76,14 @@ def draws_of(labels: Sequence[Labels] | None, sizes: Sequence[int], n: int, seed
 
 
 def score_fold(
-    task: Task, y: Floats, predictions: Mapping[str, Sequence[Floats]], metrics: tuple[str, ...], plan: Draws
+    task: Task,
+    y: Floats,
+    predictions: Mapping[str, Sequence[Floats]],
+    metrics: tuple[str, ...],
+    plan: Draws,
+    bounds: Bounds | None = None,
 ) -> ScoredFold:
-    """Scores of every variant and seed, as they are and in every draw.
+    """Scores of every variant and seed, as they are and in every draw; `bounds` (N, C) as in `metrics.score`.
 
     y float64 (N, C) with a known target in every row; `predictions` per variant and seed float64 (N, T).
     Raises as `metrics.score`.
@@ -94,14 +99,14 @@ def score_fold(
     lone = plan.units is not None and n_own == 1
     if lone:
         plan, n_own = replace(plan, units=None, stream=plan.fold), len(y)
-    values = _score_once(metrics, task, y, scored)
+    values = _score_once(metrics, task, y, scored, bounds)
     counts = _draw(len(y), plan)
-    drawn = np.concatenate([macro(part) for part in score_draws(metrics, task, y, scored, counts)], axis=2)
+    drawn = np.concatenate([macro(part) for part in score_draws(metrics, task, y, scored, counts, bounds)], axis=2)
     return ScoredFold(
         n_rows=len(y),
         n_units=n_own,
         lone_cluster=lone,
-        definable=_definable(task, y, scored[0].shape[1], metrics),
+        definable=_definable(task, y, scored[0].shape[1], metrics, bounds),
         members={name: values[place] for name, place in seeds.items()},
         draws={name: _draw_seeds(drawn[place], name, plan) for name, place in seeds.items()},
         ensemble={name: values[i] for name, i in ensemble.items()},
@@ -109,16 +114,20 @@ def score_fold(
     )
 
 
-def _score_once(metrics: tuple[str, ...], task: Task, y: Floats, predictions: Sequence[Floats]) -> Floats:
+def _score_once(
+    metrics: tuple[str, ...], task: Task, y: Floats, predictions: Sequence[Floats], bounds: Bounds | None
+) -> Floats:
     """The metrics of the rows as they are: float64 (predictions, M)."""
-    (values,) = score_draws(metrics, task, y, predictions, [np.ones((1, len(y)), np.int32)])
+    (values,) = score_draws(metrics, task, y, predictions, [np.ones((1, len(y)), np.int32)], bounds)
     return macro(values)[..., 0]
 
 
-def _definable(task: Task, y: Floats, n_outputs: int, metrics: tuple[str, ...]) -> NDArray[np.bool_]:
+def _definable(
+    task: Task, y: Floats, n_outputs: int, metrics: tuple[str, ...], bounds: Bounds | None
+) -> NDArray[np.bool_]:
     """Whether the targets (M,) allow a metric: whether they have a score when they predict themselves."""
     perfect = np.eye(n_outputs)[y[:, 0].astype(np.intp)] if task == "multiclass" else np.nan_to_num(y)
-    undefined: NDArray[np.bool_] = np.isnan(_score_once(metrics, task, y, [perfect])[0])
+    undefined: NDArray[np.bool_] = np.isnan(_score_once(metrics, task, y, [perfect], bounds)[0])
     return ~undefined
 
 

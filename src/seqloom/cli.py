@@ -202,23 +202,20 @@ def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, 
     help="File to write (.csv, .tsv or .parquet); standard output without it.",
 )
 @click.option("--sequence", help="Sequence column, or several joined by commas.")
+@click.option("--fast", is_flag=True, help="Without the nearest training row of each row, domain and expected error.")
 @settings
 @as_json
 def predict(
-    run: Path, table: str, out: Path | None, sequence: str | None, settings: tuple[str, ...], json_: bool
+    run: Path, table: str, out: Path | None, sequence: str | None, fast: bool, settings: tuple[str, ...], json_: bool
 ) -> None:
-    """Predictions of a run (or of an experiment's best run) for every row of TABLE."""
+    """Predictions of a run (or of an experiment's best run) for every row of TABLE, and how far to believe them."""
     from seqloom.prediction import predict as run_predict
-    from seqloom.show import echo_json
+    from seqloom.show import echo_json, predicted
 
     if json_ and out is None:
         raise ConfigError("predict --json needs a file for the predictions; add -o FILE.csv")
-    facts = run_predict(run, table, out, _overridden({}, settings, {"sequence": sequence}))
-    if json_:
-        echo_json(facts)
-    elif out is not None:
-        failed = f"; {facts['failed']:,} rows could not be predicted, see column pred_error" if facts["failed"] else ""
-        click.echo(f"{facts['rows'] - facts['failed']:,} predictions in {out}{failed}", err=True)
+    facts = run_predict(run, table, out, _overridden({}, settings, {"sequence": sequence}), fast=fast)
+    echo_json(facts) if json_ else click.echo(predicted(facts), err=True)
 
 
 @main.command()

@@ -9,16 +9,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from seqloom.answers import prediction_columns
+from seqloom.censored import symbols
 from seqloom.config import Variant, difference
-from seqloom.evaluation import Evaluated, evaluate, run_metrics, scores_by_identity
+from seqloom.evaluation import RANKING, Evaluated, evaluate, run_metrics
 from seqloom.files import read_json, write_json, write_parquet
+from seqloom.held_out import HeldOutRows, outputs, uncertainty_of
 from seqloom.plan import Plan
-from seqloom.run import Member, Run, prediction_columns
+from seqloom.run import Member, Run
+from seqloom.slices import scores_by_identity, scores_by_slice, scores_within_groups, slices_of
 from seqloom.split.base import TEST
 from seqloom.split.inputs import joined
 from seqloom.split.random import GroupSplit
 from seqloom.table import Table
 from seqloom.target import Target, class_names
+from seqloom.uncertainty import FILE as UNCERTAINTY
 
 FEWEST_UNITS = 20
 """Units of related test rows at least, for intervals to draw units rather than rows."""
@@ -37,6 +42,10 @@ def conclude(plan: Plan, folder: Path, folders: Mapping[str, Path], seconds: flo
         command, folder, seconds, plan.baselines, _changes(plan), _fit_seconds(plan, folders)
     )
     board |= _by_identity(plan, evaluated, clusters)
+    board["slices"] = _slices(plan, evaluated, clusters)
+    board["within_groups"] = _within_groups(plan, evaluated)
+    believed = _uncertainties(plan, folders, evaluated, clusters)
+    board["leaderboard"] = [row | {"calibration": believed[row["variant"]]} for row in board["leaderboard"]]
     board["notes"] = [*notes, *board["notes"]]
     board["findings"] = [each.as_json() for each in plan.findings]
     write_json(folder / "leaderboard.json", board)
@@ -51,12 +60,13 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path], clusters: list[np.ndarra
         run = Run(folders[variant.name], variant)
         predictions[variant.name] = [
             [
-                _on_common_scale(run.member_predictions(Member(fold, seed)), target, plan.target)
+                _on_common_scale(outputs(run, Member(fold, seed), target, calibrate=True), target, plan.target)
                 for seed in variant.seeds
             ]
             for fold, target in enumerate(targets[variant.name])
         ]
-    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters)
+    bounds = None if plan.bounds is None else [plan.bounds[rows] for rows in _test_rows(plan)]
+    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters, bounds)
 
 
 def _tests(plan: Plan) -> list[np.ndarray]:
@@ -101,11 +111,49 @@ def _related(plan: Plan) -> tuple[list[np.ndarray] | None, list[str]]:
 def _by_identity(plan: Plan, evaluated: Evaluated, clusters: list[np.ndarray] | None) -> dict[str, Any]:
     """Scores within bands of identity of the test rows to their nearest training rows, as the audit found it."""
     report, inner = plan.variants[0].report, plan.variants[0].split.inner
-    measures = {fold.get("nearest", {}).get("measure") for fold in plan.facts["audit"]["folds"]}
-    likeness = "Tanimoto similarity" if "tanimoto" in measures else "identity"
     return scores_by_identity(
-        evaluated, _tests(plan), _identities(plan, inner), report, clusters, inner=inner, likeness=likeness
+        evaluated, _tests(plan), _identities(plan, inner), report, clusters, inner=inner, likeness=_likeness(plan)
     )
+
+
+def _likeness(plan: Plan) -> str:
+    measures = {fold.get("nearest", {}).get("measure") for fold in plan.facts["audit"]["folds"]}
+    return "Tanimoto similarity" if "tanimoto" in measures else "identity"
+
+
+def _uncertainties(
+    plan: Plan, folders: Mapping[str, Path], evaluated: Evaluated, clusters: list[np.ndarray] | None
+) -> dict[str, dict[str, Any]]:
+    """Write `uncertainty.json` of every run; what the leaderboard says of it, by variant."""
+    rows = HeldOutRows.of(plan, clusters, _identities(plan, plan.variants[0].split.inner))
+    targets, said = _targets(plan, folders), {}
+    for variant in plan.variants:
+        run = Run(folders[variant.name], variant)
+        known = uncertainty_of(rows, run, targets[variant.name], evaluated.predictions, _likeness(plan))
+        write_json(run.folder / UNCERTAINTY, known.as_json())
+        said[variant.name] = known.summary()
+    return said
+
+
+def _slices(plan: Plan, evaluated: Evaluated, clusters: list[np.ndarray] | None) -> list[dict[str, Any]]:
+    """Scores of the parts that `report.by` asks for, a property that does not divide the test rows left out."""
+    report, inner = plan.variants[0].report, plan.variants[0].split.inner
+    rows = _test_rows(plan)
+    found = [
+        scores_by_slice(evaluated, _tests(plan), slices_of(plan.table, by), rows, report, clusters, inner=inner)
+        for by in report.by
+    ]
+    return [each for each in found if len(each["slices"]) + len(each["too_small"]) > 1]
+
+
+def _within_groups(plan: Plan, evaluated: Evaluated) -> dict[str, Any] | None:
+    """Scores within the groups that the table names; None without a group column, or where none can be scored."""
+    group = plan.table.roles.group
+    if group is None or (evaluated.target.threshold_sign and evaluated.metrics[0] in RANKING):
+        return None
+    labels = np.array(plan.table.text(group).to_pylist(), object)
+    draws = plan.variants[0].report.draws
+    return scores_within_groups(evaluated, _tests(plan), [labels[rows] for rows in _test_rows(plan)], draws)
 
 
 def _identities(plan: Plan, inner: int) -> list[np.ndarray]:
@@ -126,9 +174,8 @@ def _identities(plan: Plan, inner: int) -> list[np.ndarray]:
     return found
 
 
-def _on_common_scale(outputs: np.ndarray, own: Target, common: Target) -> np.ndarray:
-    """Outputs on the score scale all variants are compared on, whatever transform each was trained with."""
-    scores = own.from_model(outputs)
+def _on_common_scale(scores: np.ndarray, own: Target, common: Target) -> np.ndarray:
+    """Predictions on the score scale all variants are compared on, whatever transform each was trained with."""
     return scores if own.transform == common.transform else common.to_score(own.to_original(scores))
 
 
@@ -156,9 +203,26 @@ def _write_predictions(plan: Plan, run: Run, evaluated: Evaluated) -> None:
         for column in plan.target.columns:
             name = "target" if len(plan.target.columns) == 1 else f"target_{column}"
             columns[name] = _original_target(table, plan.target, column)
+            if plan.target.task == "regression" and column in plan.table.bounds:
+                columns[name.replace("target", "target_bound", 1)] = symbols(table.bounds[column])
         parts.append(pa.table(columns | prediction_columns(plan.target, scale)))
     write_parquet(run.folder / "predictions.parquet", pa.concat_tables(parts))
-    write_json(run.folder / "metrics.json", run_metrics(evaluated, run, plan.members(run.variant)))
+    members = plan.members(run.variant)
+    metrics = run_metrics(evaluated, run, members)
+    metrics["members"] = [
+        facts | {"calibrator": _calibrator(run, member)}
+        for facts, member in zip(metrics["members"], members, strict=True)
+    ]
+    write_json(run.folder / "metrics.json", metrics)
+
+
+def _calibrator(run: Run, member: Member) -> dict[str, Any] | None:
+    """Which calibrator a member has, why, and log loss on its valid rows before and after; None for a regression."""
+    found = run.calibrator(member)
+    if found is None:
+        return None
+    losses = {"log_loss_before": found.log_loss_before, "log_loss_after": found.log_loss_after}
+    return {"method": found.name, "why": found.why, "rows": found.n_rows, **losses}
 
 
 def _original_target(table: Table, target: Target, column: str) -> Any:

@@ -18,10 +18,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from seqloom.calibrate.settings import CalibrateSection
 from seqloom.encode.base import Encoder
 from seqloom.errors import ConfigError
 from seqloom.mutation.wild_type import is_sequence
 from seqloom.predict.base import Predictor
+from seqloom.predict.weights import refuse_unknown_classes
 from seqloom.registry import Recipe, available, build, nearest, recipe_class, settings_of, validated
 from seqloom.split.base import Splitter
 from seqloom.split.recommend import splitter_for
@@ -33,11 +35,12 @@ Settings = dict[str, Any]
 Sections = dict[str, Any]
 """Settings by section, and under `variant` a list of them."""
 
-SECTIONS = ("data", "target", "split", "encoder", "predictor", "train", "report")
+SECTIONS = ("data", "target", "split", "encoder", "predictor", "train", "calibrate", "report")
 SPREADS = ("variant", "vary", "grid")
-VARIANT_SECTIONS = ("target", "encoder", "predictor", "train")
+VARIANT_SECTIONS = ("target", "encoder", "predictor", "train", "calibrate")
 DEFAULT_PREDICTORS = ("constant", "nearest", "linear", "knn", "boosting", "mlp", "cnn")
-BASELINES = ("constant", "nearest", "linear")
+BASELINES = ("constant", "nearest", "linear", "composition", "group-mean", "substitution", "hydropathy")
+"""Predictors that are compared without being named, those that suit the table."""
 LONGEST_ONE_HOT = 30
 """Longest sequence of unequal lengths that is laid out position by position unless asked otherwise; see `bench/`."""
 
@@ -49,10 +52,14 @@ class ReportSection(Recipe):
     """Metrics; the first decides the order of the leaderboard. By default those usual for the task."""
     draws: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap draws of every interval."""
+    by: tuple[str, ...] = ("length",)
+    """Parts of the test rows that are scored by themselves: by `length`, `group`, a column, or an expression as in `--where`.
+    Bands of identity to the nearest training row are always scored."""
 
 
 PLAIN_SECTIONS: Mapping[str, type[Recipe]] = {
-    "data": DataSection, "target": TargetSection, "train": TrainSection, "report": ReportSection,
+    "data": DataSection, "target": TargetSection, "train": TrainSection, "calibrate": CalibrateSection,
+    "report": ReportSection,
 }  # fmt: skip
 
 
@@ -68,7 +75,8 @@ class Draft(NamedTuple):
     name: str
     sections: Sections
     own: frozenset[str]
-    """Sections whose kind this variant names itself, rather than sharing it with all."""
+    """Sections whose kind this variant names itself, rather than sharing it with all, and its own settings of [train] as
+    `train.key`."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ class Variant:
     encoder: Encoder
     predictor: Predictor
     train: TrainSection
+    calibrate: CalibrateSection
     report: ReportSection
 
     @cached_property
@@ -98,7 +107,9 @@ class Variant:
     @staticmethod
     def from_resolved(name: str, sections: Sections) -> Variant:
         """The variant whose `resolved` this is."""
-        plain = {key: validated(cls, sections[key], f"[{key}]") for key, cls in PLAIN_SECTIONS.items()}
+        # Runs of before there was calibration have no such section.
+        given = {"calibrate": {}, **sections}
+        plain = {key: validated(cls, given[key], f"[{key}]") for key, cls in PLAIN_SECTIONS.items()}
         built = {key: build(family, sections[key]) for key, family in _FAMILIES.items()}
         return Variant(name, **plain, **built)  # type: ignore[arg-type]
 
@@ -119,9 +130,17 @@ def read_toml(path: Path) -> Sections:
         value = sections.get(section, {}).get(key)
         if key == "wild_type" and isinstance(value, str) and is_sequence(value):
             continue
-        if isinstance(value, str) and value and not value.startswith("data:") and not PurePath(value).is_absolute():
-            sections[section][key] = (path.parent / value).as_posix()
+        if isinstance(value, str) and value:
+            sections[section][key] = _beside(path, value)
+    added = sections.get("data", {}).get("add")
+    if isinstance(added, dict):
+        sections["data"]["add"] = {name: _beside(path, str(value)) for name, value in added.items()}
     return sections
+
+
+def _beside(path: Path, value: str) -> str:
+    """A path as it is meant in the file at `path`: from its folder, unless absolute or `data:`."""
+    return value if value.startswith("data:") or PurePath(value).is_absolute() else (path.parent / value).as_posix()
 
 
 def override(sections: Sections, changes: Mapping[str, Any]) -> Sections:
@@ -181,17 +200,25 @@ def resolve(draft: Draft, table: Table, target: Target) -> Variant:
     sections = draft.sections
     predictor = build("predictor", sections["predictor"])
     assert isinstance(predictor, Predictor)
-    if "train" in draft.own and not predictor.stochastic:
-        raise ConfigError(
-            f"variant {draft.name!r}: its own [train] settings are used by nets only, and {predictor.kind!r} is none; "
-            "name a net, such as --set predictor.kind=mlp, or leave them out"
-        )
+    _refuse_own_training(draft, predictor)
+    weights = validated(TrainSection, sections["train"], "[train]").class_weight
+    if weights != "none":
+        if target.task == "regression":
+            raise ConfigError(
+                f"[train] class_weight = {weights!r} is for classes, and the task is regression; leave it out"
+            )
+        refuse_unknown_classes(weights, target.classes)
     built = {
         "predictor": predictor,
         "encoder": _encoder(draft, predictor, table),
         "split": splitter_for(sections["split"], table, target.task)[0],
     }
     plain = {key: validated(cls, sections[key], f"[{key}]") for key, cls in PLAIN_SECTIONS.items()}
+    if target.task == "regression" and sections["calibrate"].get("method", "auto") not in ("auto", "none"):
+        raise ConfigError(
+            f"variant {draft.name!r}: [calibrate] method = {sections['calibrate']['method']!r} is for probabilities of classes, "
+            "and the task is regression; leave it out"
+        )
     plain["target"] = plain["target"].model_copy(update={"column": target.columns, "task": target.task})
     if table.wild_type is not None:  # the sequence rather than its file, so that the run needs no other file
         known = {"wild_type": table.wild_type.sequence, "first_site": table.wild_type.first_site}
@@ -209,8 +236,15 @@ def refuse_twins(variants: Sequence[Variant]) -> None:
 
 
 def refuse_unused(sections: Sections, variants: Sequence[Variant]) -> None:
-    """ConfigError for settings of nets where there is no net, and for an encoder that no variant can use."""
-    own = [key for key in sections.get("train", {}) if key not in ("seeds", "seed", "device")]
+    """ConfigError for settings of nets where there is no net, and for weights or an encoder that no variant can use."""
+    own = [key for key in sections.get("train", {}) if key not in ("seeds", "seed", "device", "class_weight")]
+    if "class_weight" in sections.get("train", {}) and not any(
+        variant.predictor.weighs_classes for variant in variants
+    ):
+        kinds = ", ".join(sorted({variant.predictor.kind for variant in variants}))
+        raise ConfigError(
+            f"[train] class_weight: used by none of {kinds}; remove it, or add a model that takes it, such as linear or mlp"
+        )
     if own and not any(variant.predictor.stochastic for variant in variants):
         kinds = ", ".join(sorted({variant.predictor.kind for variant in variants}))
         raise ConfigError(
@@ -220,6 +254,22 @@ def refuse_unused(sections: Sections, variants: Sequence[Variant]) -> None:
     if encoder is not None and all(variant.encoder.kind != encoder for variant in variants):
         used = ", ".join(f"{variant.name} takes {variant.encoder.kind}" for variant in variants)
         raise ConfigError(f"[encoder] kind = {encoder!r}: no variant uses it ({used}); remove it, or add one that does")
+
+
+def _refuse_own_training(draft: Draft, predictor: Predictor) -> None:
+    """ConfigError for [train] settings of the variant's own that its predictor passes over."""
+    own = {each.removeprefix("train.") for each in draft.own if each.startswith("train.")}
+    if "class_weight" in own and not predictor.weighs_classes:
+        raise ConfigError(
+            f"variant {draft.name!r}: its own [train] class_weight is not used by {predictor.kind!r}; leave it out, or name a "
+            "model that takes it, such as --set predictor.kind=linear"
+        )
+    unused = sorted(own - {"class_weight"})
+    if unused and not predictor.stochastic:
+        raise ConfigError(
+            f"variant {draft.name!r}: its own [train] settings ({', '.join(unused)}) are used by nets only, and "
+            f"{predictor.kind!r} is none; name a net, such as --set predictor.kind=mlp, or leave them out"
+        )
 
 
 def refuse_others(sections: Sections, used: Sequence[str], who: str) -> None:
@@ -274,7 +324,8 @@ def _draft_of_table(number: int, table: Mapping[str, Any], shared: Sections) -> 
     if "kind" not in sections["predictor"]:
         raise ConfigError(f"[[variant]] {number} names no predictor; write predictor.kind = \"linear\", or another of "
                           f"{', '.join(available('predictor'))}")  # fmt: skip
-    return Draft(slug(str(name or sections["predictor"]["kind"])), sections, frozenset(own))
+    trained = {f"train.{key}" for key in own.get("train", {})}
+    return Draft(slug(str(name or sections["predictor"]["kind"])), sections, frozenset(own) | trained)
 
 
 def _draft_of_kind(kind: str, shared: Sections, *, own: bool) -> Draft:
@@ -335,7 +386,7 @@ def _changed(base: Draft, changes: Mapping[str, Any], *, alone: bool) -> Draft:
         sections[section] = (
             _merged(sections[section], {key: value}) if key == "kind" else {**sections[section], key: value}
         )
-        own.add(section)
+        own |= {section, dotted}
     words = [
         str(value) if key.endswith(".kind") else f"{key.partition('.')[2]}-{_text(value)}"
         for key, value in changes.items()
@@ -373,15 +424,18 @@ def _encoder(draft: Draft, predictor: Predictor, table: Table) -> Encoder:
     if "kind" in settings:
         encoder = build("encoder", settings)
         assert isinstance(encoder, Encoder)
-        if encoder.gives == predictor.takes:
+        if encoder.gives == predictor.takes and predictor.reads in ("", encoder.kind):
             return encoder
         if "encoder" in draft.own or "predictor" not in draft.own:
+            words = f"takes {predictor.takes}, and encoder {encoder.kind!r} gives {encoder.gives}"
+            if predictor.reads:
+                words = f"reads encoder {predictor.reads!r}, and no other such as {encoder.kind!r}"
             raise ConfigError(
-                f"variant {draft.name!r}: predictor {predictor.kind!r} takes {predictor.takes}, and encoder {encoder.kind!r} "
-                f"gives {encoder.gives}; leave [encoder] out, or choose another predictor"
+                f"variant {draft.name!r}: predictor {predictor.kind!r} {words}; leave [encoder] out, or choose another predictor"
             )
         settings = {}
-    default = {"kind": "tokens"} if predictor.takes == "tokens" else _default_features(table)
+    only = predictor.reads or ("tokens" if predictor.takes == "tokens" else "")
+    default = {"kind": only} if only else _default_features(table)
     encoder = build("encoder", {**default, **settings})
     assert isinstance(encoder, Encoder)
     return encoder

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from seqloom.censored import as_written
 from seqloom.config import Sections, strata_of
 from seqloom.errors import ConfigError
 from seqloom.files import write_json, write_parquet
@@ -37,7 +38,7 @@ def divide(sections: Sections, out: Path | None, source: Any = None) -> dict[str
     started = time.monotonic()
     section = validated(DataSection, sections.get("data", {}), "[data]")
     wanted = validated(TargetSection, sections.get("target", {}), "[target]")
-    table = read_tables(section, wanted.column, source, for_prediction=not wanted.column)
+    table = read_tables(section, wanted.column, source, for_prediction=not wanted.column, censoring=wanted.censoring)
     raise_errors(table.findings)
     target = find_target(table, wanted) if wanted.column or table.roles.targets else None
     scores = target.read(table) if target is not None else np.zeros((table.n_rows, 1))
@@ -89,10 +90,10 @@ def _write(
 def _with_parts(table: Table, partition: Partition) -> pa.Table:
     if partition.n_folds == 1:
         words = pa.array([*ROLE_NAMES[:3], None], pa.large_string())
-        return table.with_column(_free(table, SET), words.take(pa.array(partition.roles[0]))).data
+        return as_written(table.with_column(_free(table, SET), words.take(pa.array(partition.roles[0]))))
     tested = partition.roles == TEST
     fold = pa.array(np.argmax(tested, axis=0), mask=~tested.any(axis=0))
-    return table.with_column(_free(table, FOLD), fold).data
+    return as_written(table.with_column(_free(table, FOLD), fold))
 
 
 def _free(table: Table, name: str) -> str:

@@ -20,6 +20,7 @@ from seqloom.encode.base import FittedEncoder
 from seqloom.encode.tokens import FittedTokens
 from seqloom.findings import raise_errors
 from seqloom.predict.base import Dims, Examples, Fitted, Job
+from seqloom.predict.fitting import fit_model
 from seqloom.split.deal import inner_split
 from seqloom.split.inputs import input_groups
 from seqloom.table import DataSection, Table, read_table
@@ -80,7 +81,10 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         vocabulary = self.encoder_.vocabulary if isinstance(self.encoder_, FittedTokens) else 0
         dims = Dims.of(self.target_, parts[False].inputs, vocabulary, table.alphabet)
         self.members_: list[Fitted] = [
-            variant.predictor.fit(parts[False], parts[True], Job(dims, seed, variant.train)) for seed in variant.seeds
+            fit_model(
+                variant.predictor, parts[False], parts[True], Job(dims, seed, variant.train, classes=target.classes)
+            )
+            for seed in variant.seeds
         ]
         self.alphabet_ = table.alphabets[COLUMN].name
 

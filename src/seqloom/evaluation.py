@@ -1,23 +1,22 @@
 """From predictions to a leaderboard: which metrics fit the target, what they are taken of, and the facts that are kept.
 
-The metrics themselves are in `metrics`, their intervals in `stats`. A regression target with a threshold is scored twice: as
-values, and as a search for the rows beyond the threshold. The primary metric is also taken within bands of identity between
-test rows and their nearest training rows.
+The metrics themselves are in `metrics`, their intervals in `stats`, scores of parts of the test rows in `slices`. A regression
+target with a threshold is scored twice: as values, and as a search for the rows beyond the threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from seqloom.chance import FEW_ROWS, Chance, by_chance
 from seqloom.config import ReportSection
 from seqloom.metrics import METRICS, default_metrics, find_metric, score
 from seqloom.run import Member, Run
-from seqloom.split.audit import BANDS
 from seqloom.stats import Comparison, VariantScores
 from seqloom.stats import compare as compare_scores
 from seqloom.target import Target
@@ -26,10 +25,6 @@ from seqloom.verdict import verdict
 RANKING = ("auroc", "average_precision")
 """What a regression target with a threshold is scored by beside the metrics of values."""
 BOOTSTRAP_SEED = 0
-FEWEST_IN_BAND = 30
-"""Test rows of a band of identity at least; neighbouring bands with fewer are merged."""
-FEWEST_IN_FOLD = 10
-"""The same on average over folds, in each of which a band is scored by itself."""
 
 Predictions = Mapping[str, Sequence[Sequence[np.ndarray]]]
 
@@ -42,6 +37,10 @@ class Evaluated:
     metrics: tuple[str, ...]
     parts: Mapping[str, Comparison]  # the comparison each metric belongs to
     predictions: Predictions  # score scale, by variant, fold and seed
+    by_chance: Mapping[str, Chance] = field(default_factory=dict)
+    """Of few test rows: the primary metric of each variant against permuted targets."""
+    bounds: Sequence[np.ndarray] | None = None
+    """Per fold int8 (N, columns): where true scores lie, as `evaluate` was told."""
 
     @property
     def main(self) -> Comparison:
@@ -98,7 +97,8 @@ class Evaluated:
             "draws": self.main.n_draws,
             "resampled": self.main.resampled,
             "notes": list(dict.fromkeys(note for part in self.parts.values() for note in part.notes)),
-            "verdict": verdict(self.main, baselines),
+            "by_chance": {name: each.as_json() for name, each in self.by_chance.items()},
+            "verdict": verdict(self.main, baselines, self.by_chance),
             "baselines": sorted(baselines),
             "leaderboard": rows,
         }
@@ -110,10 +110,12 @@ def evaluate(
     predictions: Predictions,
     report: ReportSection,
     clusters: Sequence[np.ndarray] | None = None,
+    bounds: Sequence[np.ndarray] | None = None,
 ) -> Evaluated:
     """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T).
 
-    `clusters`: per fold labels (N,) of related rows, which intervals draw together.
+    `clusters`: per fold labels (N,) of related rows, which intervals draw together. `bounds`: per fold int8 (N, columns), where
+    true scores lie; None where targets are no bounds.
     """
     metrics = metrics_of(target, report.metrics)
     parts: dict[str, Comparison] = {}
@@ -121,11 +123,18 @@ def evaluate(
     as_search = [metric for metric in metrics if _ranks(target, metric)]
     if as_values:
         whole = compare_scores(
-            target.task, tests, predictions, as_values, clusters=clusters, draws=report.draws, seed=BOOTSTRAP_SEED
+            target.task,
+            tests,
+            predictions,
+            as_values,
+            clusters=clusters,
+            draws=report.draws,
+            seed=BOOTSTRAP_SEED,
+            bounds=bounds,
         )
         parts |= dict.fromkeys(as_values, whole)
     if as_search:
-        positives = [target.positives(scores) for scores in tests]
+        positives = _positives(target, tests, bounds)
         ranked = {
             name: [[_search_score(target, p) for p in seeds] for seeds in folds] for name, folds in predictions.items()
         }
@@ -138,114 +147,75 @@ def evaluate(
             draws=report.draws,
             seed=BOOTSTRAP_SEED,
         )
-        parts |= dict.fromkeys(as_search, whole)
-    return Evaluated(target, metrics, parts, predictions)
+        undecided = _undecided(tests, positives, as_search)
+        parts |= dict.fromkeys(as_search, replace(whole, notes=(*whole.notes, *undecided)))
+    few = (
+        {}
+        if clusters is not None or parts[metrics[0]].n_units >= FEW_ROWS
+        else _by_chance(target, tests, predictions, metrics, bounds)
+    )
+    return Evaluated(target, metrics, parts, predictions, few, bounds)
 
 
-def evaluate_single(target: Target, scores: np.ndarray, predicted: np.ndarray, report: ReportSection) -> dict[str, Any]:
-    """Metrics with intervals of one set of predictions (N, T) for targets (N, columns), both on the score scale."""
-    evaluated = evaluate(target, [scores], {"run": [[predicted]]}, report)
+def _positives(target: Target, tests: Sequence[np.ndarray], bounds: Sequence[np.ndarray] | None) -> list[np.ndarray]:
+    """0/1/NaN per fold (N, columns): on which side of the threshold true scores lie."""
+    own = bounds if bounds is not None else [None] * len(tests)
+    return [target.positives(scores, each) for scores, each in zip(tests, own, strict=True)]
+
+
+def _undecided(tests: Sequence[np.ndarray], positives: Sequence[np.ndarray], metrics: Sequence[str]) -> list[str]:
+    """A note on rows whose bounds leave open on which side of the threshold they lie."""
+    known = [~np.isnan(scores).all(axis=1) for scores in tests]
+    n = sum(int((own & np.isnan(held).all(axis=1)).sum()) for own, held in zip(known, positives, strict=True))
+    n_known = sum(int(own.sum()) for own in known)
+    what = (
+        f"{n:,} of {n_known:,} test rows are left out, whose bounds do not tell on which side of the threshold they lie"
+    )
+    return [f"{', '.join(metrics)}: {what}"] if n else []
+
+
+def _by_chance(
+    target: Target,
+    tests: Sequence[np.ndarray],
+    predictions: Predictions,
+    metrics: Sequence[str],
+    bounds: Sequence[np.ndarray] | None,
+) -> dict[str, Chance]:
+    """The primary metric of the mean prediction of each variant against permuted targets, of measured rows."""
+    metric = metrics[0]
+    if _ranks(target, metric):
+        y = _positives(target, tests, bounds)
+    elif bounds is None:
+        y = list(tests)
+    else:
+        y = [np.where(own == 0, scores, np.nan) for scores, own in zip(tests, bounds, strict=True)]
+    found = {}
+    for name, folds in predictions.items():
+        means = [np.mean(seeds, axis=0) for seeds in folds]
+        if _ranks(target, metric):
+            means = [_search_score(target, p) for p in means]
+        found[name] = by_chance(metric, _search_task(target) if _ranks(target, metric) else target.task, y, means)
+    return found
+
+
+def evaluate_single(
+    target: Target,
+    scores: np.ndarray,
+    predicted: np.ndarray,
+    report: ReportSection,
+    bounds: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Metrics with intervals of one set of predictions (N, T) for targets (N, columns), both on the score scale; `bounds` (N,
+    columns) as for `evaluate`."""
+    evaluated = evaluate(target, [scores], {"run": [[predicted]]}, report, bounds=None if bounds is None else [bounds])
     return {
         "task": target.task,
         "primary": evaluated.metrics[0],
         "scale": target.scale_name,
         "resampled": evaluated.main.resampled,
         "metrics": evaluated.scores("run")["metrics"],
+        "notes": list(dict.fromkeys(note for part in evaluated.parts.values() for note in part.notes)),
     }
-
-
-def scores_by_identity(
-    evaluated: Evaluated,
-    tests: Sequence[np.ndarray],
-    identities: Sequence[np.ndarray],
-    report: ReportSection,
-    clusters: Sequence[np.ndarray] | None = None,
-    *,
-    inner: int = 1,
-    likeness: str = "identity",
-) -> dict[str, Any]:
-    """What `leaderboard.json` says of the primary metric within bands of identity to the nearest training row.
-
-    `identities`: per fold float (N,), NaN for test rows that were not looked at; these are left out and counted. `tests` and
-    `clusters` as for `evaluate`. `inner`: folds in a row that test the same rows. A band holds its lower end, and the last one
-    its upper end too. Where fewer than two bands are left, `by_identity` is empty and a note says why.
-    """
-    known = [~np.isnan(scores).all(axis=1) for scores in tests]
-    looked_at = [own & np.isfinite(identity) for own, identity in zip(known, identities, strict=True)]
-    n_all, n_looked_at = (sum(int(own.sum()) for own in each) // inner for each in (known, looked_at))
-    place = [np.searchsorted(np.array(BANDS) - 1e-6, each, side="right") - 1 for each in identities]
-    inside = np.concatenate([each[own] for each, own in zip(place, looked_at, strict=True)])
-    counts = np.bincount(inside, minlength=len(BANDS)) // inner
-    fewest = max(FEWEST_IN_BAND, FEWEST_IN_FOLD * len(tests) // inner)
-    bands = _merged(counts, fewest)
-    scored = []
-    for first, last in bands if len(bands) > 1 else ():
-        chosen = [own & (first <= at) & (at <= last) for own, at in zip(looked_at, place, strict=True)]
-        scored.append(
-            {
-                "from": BANDS[first],
-                "to": (*BANDS, BANDS[-1])[last + 1],
-                "rows": int(counts[first : last + 1].sum()),
-                **_scores_of_rows(evaluated, tests, chosen, report, clusters),
-            }
-        )
-    return {
-        "by_identity": scored,
-        "by_identity_left_out": n_all - n_looked_at,
-        "by_identity_note": _why_no_bands(counts, fewest, likeness) if len(bands) < 2 else "",
-    }
-
-
-def _merged(counts: np.ndarray, fewest: int) -> list[tuple[int, int]]:
-    """First and last of the bands that make each merged band: the smallest joins its smaller neighbour until all have enough.
-
-    Bands without rows are passed over, so that a merged band ends where there are rows.
-    """
-    bands = [(int(band), int(band), int(counts[band])) for band in np.flatnonzero(counts)]
-    while len(bands) > 1 and min(n for *_, n in bands) < fewest:
-        least = min(range(len(bands)), key=lambda at: bands[at][2])
-        beside = [at for at in (least - 1, least + 1) if 0 <= at < len(bands)]
-        low, high = sorted((least, min(beside, key=lambda at: bands[at][2])))
-        bands[low : high + 1] = [(bands[low][0], bands[high][1], bands[low][2] + bands[high][2])]
-    return [(first, last) for first, last, _ in bands]
-
-
-def _scores_of_rows(
-    evaluated: Evaluated,
-    tests: Sequence[np.ndarray],
-    chosen: Sequence[np.ndarray],
-    report: ReportSection,
-    clusters: Sequence[np.ndarray] | None,
-) -> dict[str, Any]:
-    """The primary metric of every variant on the chosen rows, bool (N,) per fold, best variant of the whole first."""
-    primary = evaluated.metrics[0]
-    part = evaluate(
-        evaluated.target,
-        [scores[own] for scores, own in zip(tests, chosen, strict=True)],
-        {
-            name: [[p[own] for p in seeds] for seeds, own in zip(folds, chosen, strict=True)]
-            for name, folds in evaluated.predictions.items()
-        },
-        report.model_copy(update={"metrics": (primary,)}),
-        None if clusters is None else [labels[own] for labels, own in zip(clusters, chosen, strict=True)],
-    ).main
-    return {
-        "resampled": part.resampled,
-        "notes": list(part.notes),
-        "scores": {name: part.interval(name).as_json() for name in evaluated.main.order},
-    }
-
-
-def _why_no_bands(counts: np.ndarray, fewest: int, likeness: str) -> str:
-    held = np.flatnonzero(counts)
-    if not len(held):
-        return "no test row was compared with training rows, so there are no scores by band"
-    what = f"of {likeness} to the nearest training row"
-    if len(held) > 1:
-        return f"too few test rows for scores by band {what}: of {counts.sum():,}, no two bands have {fewest} each"
-    low, high = BANDS[held[0]], (*BANDS, BANDS[-1])[held[0] + 1]
-    where = f"{low:.0%} to {high:.0%}" if low < high else f"{high:.0%}"
-    return f"all {counts.sum():,} test rows lie in one band {what} ({where}), so there are no scores by band"
 
 
 def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:
@@ -258,15 +228,17 @@ def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:
     return metrics
 
 
-def score_of(target: Target, asked: Sequence[str]) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The primary metric as a function of model-scale targets (N, columns) and outputs (N, T); NaN where undefined."""
+def score_of(target: Target, asked: Sequence[str]) -> Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]:
+    """The primary metric as a function of model-scale targets (N, columns), outputs (N, T), and bounds (N, columns) if there are
+    any; NaN where undefined."""
     metric = metrics_of(target, asked)[0]
 
-    def primary(y: np.ndarray, outputs: np.ndarray) -> float:
+    def primary(y: np.ndarray, outputs: np.ndarray, bounds: np.ndarray | None) -> float:
         scores, predicted = target.from_model(y), target.from_model(outputs)
         if _ranks(target, metric):
-            return score(metric, _search_task(target), target.positives(scores), _search_score(target, predicted))
-        return score(metric, target.task, scores, predicted)
+            positives = target.positives(scores, bounds)
+            return score(metric, _search_task(target), positives, _search_score(target, predicted))
+        return score(metric, target.task, scores, predicted, bounds)
 
     return primary
 

@@ -7,22 +7,28 @@ what follows from the predictions in `conclude`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from seqloom.calibrate import Calibrator, fit_calibrator
 from seqloom.conclude import conclude
 from seqloom.config import Sections
 from seqloom.errors import ConfigError
 from seqloom.evaluation import score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
-from seqloom.folds import Folds
+from seqloom.folds import Folds, Prepared
 from seqloom.plan import Plan, make_plan
-from seqloom.predict.base import Job
+from seqloom.predict.base import Fitted, Job
+from seqloom.predict.fitting import fit_model
 from seqloom.run import Member, Run, claim_folder
 from seqloom.split.base import TEST, TRAIN, VALID
+from seqloom.training_rows import FILE as TRAINING_ROWS
+from seqloom.training_rows import training_rows
 
 
 class Watcher:
@@ -127,7 +133,20 @@ def _open(plan: Plan, folder: Path, *, single: bool) -> dict[str, Path]:
     for variant in plan.variants:
         Run(folders[variant.name], variant).open(plan.config, {})
         _write_facts(folders[variant.name], plan)
+    _keep_training_rows(plan, [each / TRAINING_ROWS for each in folders.values()])
     return folders
+
+
+def _keep_training_rows(plan: Plan, paths: Sequence[Path]) -> None:
+    """The sequences that runs are fitted on, in every run folder, so that one can be moved by itself."""
+    missing = [path for path in paths if not path.exists()]
+    if not missing:
+        return
+    rows = np.flatnonzero(np.isin(plan.partition.roles, (TRAIN, VALID)).any(axis=0))
+    nearest = [fold["nearest"] for fold in plan.facts["audit"]["folds"] if "nearest" in fold]
+    kept = training_rows(plan.table, rows, exact=all(each.get("exact", True) for each in nearest))
+    for path in missing:
+        kept.write(path)
 
 
 def _write_facts(folder: Path, plan: Plan) -> None:
@@ -213,12 +232,24 @@ def _fit_member(run: Run, member: Member, folds: Folds, progress: Callable[[int,
         folder=run.member_folder(member),
         monitor={"test": prepared.examples[TEST]},
         score=score_of(prepared.target, run.variant.report.metrics),
+        classes=prepared.target.classes,
         log=own_log.quietly,
         progress=progress,
     )
     predictor = run.variant.predictor
-    fitted = predictor.fit(prepared.examples[TRAIN], prepared.examples[VALID], job)
+    fitted = fit_model(predictor, prepared.examples[TRAIN], prepared.examples[VALID], job)
     predictions = fitted.predict(prepared.examples[TEST].inputs)
+    calibrator = _calibrator(run, prepared, fitted, member.seed)
     seconds = time.monotonic() - started
-    run.save_member(member, fitted, predictions, seconds)
+    run.save_member(member, fitted, predictions, calibrator, seconds)
     return seconds
+
+
+def _calibrator(run: Run, prepared: Prepared, fitted: Fitted, seed: int) -> Calibrator | None:
+    """The calibrator of a member, from its valid rows; None for a regression."""
+    target, valid = prepared.target, prepared.examples[VALID]
+    if target.task == "regression":
+        return None
+    outputs = fitted.predict(valid.inputs) if fitted.held_back is None else fitted.held_back
+    method = run.variant.calibrate.method
+    return fit_calibrator(target.task, valid.y, outputs, method, names=target.output_names, seed=seed)

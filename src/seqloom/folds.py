@@ -47,5 +47,9 @@ class Folds:
         encoder = variant.encoder.fit(plan.table.take(rows[TRAIN]))
         inputs = {role: encoder.transform(plan.table.take(own)) for role, own in rows.items()}
         vocabulary = encoder.vocabulary if isinstance(encoder, FittedTokens) else 0
-        examples = {role: Examples(inputs[role], target.to_model(scores[own])) for role, own in rows.items()}
+        bounds = plan.bounds if base == plan.target else base.bounds(plan.table)
+        examples = {
+            role: Examples(inputs[role], target.to_model(scores[own]), None if bounds is None else bounds[own])
+            for role, own in rows.items()
+        }
         return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], vocabulary, plan.table.alphabet), examples)

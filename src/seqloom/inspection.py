@@ -29,13 +29,13 @@ def inspect(sections: Sections, source: Any = None) -> dict[str, Any]:
     started = time.monotonic()
     section = validated(DataSection, sections.get("data", {}), "[data]")
     wanted = validated(TargetSection, sections.get("target", {}), "[target]")
-    table = read_tables(section, wanted.column, source, for_prediction=True)
+    table = read_tables(section, wanted.column, source, for_prediction=True, censoring=wanted.censoring)
     target, trouble = _target(table, wanted)
     facts = data_facts(table, target, section)
     facts["findings"] += [each.as_json() for each in trouble]
     related = [] if any(each.severity == "error" for each in table.findings) else _related(table)
     facts["findings"] += [each.as_json() for each in related]
-    split = recommended(table, target.task if target is not None else None)
+    split = recommended(table, target.task if target is not None else None, search="words")
     return {
         "command": "inspect",
         "path": table.source.path,
@@ -48,7 +48,7 @@ def inspect(sections: Sections, source: Any = None) -> dict[str, Any]:
 def _related(table: Table) -> list[Finding]:
     """Rows that are variants or near duplicates of each other."""
     try:
-        groups = alike_groups(table, NEAR)
+        groups = alike_groups(table, NEAR, search="words")
     except MissingExtra as error:
         return [finding("not-compared", "info", f"near duplicates were not looked for: {error}")]
     found = [] if any(table.alphabets[each].name == "smiles" for each in table.roles.sequences) else list(told(table))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqloom.censored import refuse_all_bounds
 from seqloom.config import (
     BASELINES,
     DEFAULT_PREDICTORS,
@@ -21,12 +22,12 @@ from seqloom.config import (
 )
 from seqloom.environment import environment
 from seqloom.errors import ConfigError
-from seqloom.findings import Finding, raise_errors
+from seqloom.findings import Finding, finding, raise_errors
 from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.run import Member
 from seqloom.split.audit import Audit
-from seqloom.split.base import Partition
+from seqloom.split.base import TEST, TRAIN, Partition
 from seqloom.split.make import make_partition
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
@@ -46,6 +47,7 @@ class Plan:
     baselines: frozenset[str]  # names of the variants that stand there as yardsticks
     config: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    bounds: np.ndarray | None = None  # int8 (N, columns): where true scores lie, see `Target.bounds`
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -61,11 +63,11 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     """Read the table, find the target, make and audit the partition, resolve the variants."""
     data_section = validated(DataSection, sections.get("data", {}), "[data]")
     target_section = validated(TargetSection, sections.get("target", {}), "[target]")
-    table = read_tables(data_section, target_section.column, source=data)
+    table = read_tables(data_section, target_section.column, source=data, censoring=target_section.censoring)
     raise_errors(table.findings)
     target = find_target(table, target_section)
     table = replace(table, findings=(*table.findings, *task_findings(table, target, target_section)))
-    scores = target.read(table)
+    scores, bounds = target.read(table), target.bounds(table)
     asked = drafts(sections, DEFAULT_PREDICTORS)
     if single and len(asked) > 1:
         named = ", ".join(draft.name for draft in asked[:8])
@@ -74,9 +76,14 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
         )
     variants = [resolve(draft, table, target) for draft in asked]
     refuse_unused(sections, variants)
-    variants += _missing_baselines(sections, variants, table, target)
     refuse_twins(variants)
     partition, audit = make_partition(variants[0].split, table, scores, strata_of(target, scores))
+    if bounds is not None:
+        _refuse_all_bounds(table, target, partition)
+    _refuse_other_bounds(variants, target_section)
+    variants += _missing_baselines(sections, variants, table, target, partition)
+    if bounds is not None:
+        table = replace(table, findings=(*table.findings, *_bounds_as_values(table, variants)))
     baselines = frozenset(variant.name for variant in variants if variant.predictor.baseline)
     if single and variants[0].predictor.baseline:
         baselines -= {variants[0].name}
@@ -85,7 +92,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
         "audit": audit.as_json(),
         "environment": environment(variants[0].train),
     }
-    return Plan(table, target, scores, partition, audit, variants, baselines, config, facts)
+    return Plan(table, target, scores, partition, audit, variants, baselines, config, facts, bounds)
 
 
 def target_of(variant: Variant, table: Table, target: Target) -> Target:
@@ -95,15 +102,53 @@ def target_of(variant: Variant, table: Table, target: Target) -> Target:
     return find_target(table, variant.target)
 
 
-def _missing_baselines(sections: Sections, variants: Sequence[Variant], table: Table, target: Target) -> list[Variant]:
+def _refuse_all_bounds(table: Table, target: Target, partition: Partition) -> None:
+    """Training and test rows need values that are measured."""
+    for words, role in (("training", TRAIN), ("test", TEST)):
+        rows = [partition.rows(fold, role) for fold in range(partition.n_folds)]
+        refuse_all_bounds(table, target.columns, rows, words)
+
+
+def _refuse_other_bounds(variants: Sequence[Variant], section: TargetSection) -> None:
+    """Variants share one table, and so its bounds."""
+    for variant in variants:
+        if variant.target.censoring != section.censoring:
+            raise ConfigError(
+                f"variant {variant.name!r}: [target] inequality, cap_above and cap_below say what the values of the table "
+                "are, and cannot differ between variants; set them for all"
+            )
+
+
+def _bounds_as_values(table: Table, variants: Sequence[Variant]) -> list[Finding]:
+    """Which variants take bounds for values."""
+    names = [variant.name for variant in variants if variant.predictor.censored == "equal"]
+    message = f"{table.source.name}: bounds among the targets are taken for values by {', '.join(names)}"
+    return [finding("bounds-as-values", "info", message)] if names else []
+
+
+def _missing_baselines(
+    sections: Sections, variants: Sequence[Variant], table: Table, target: Target, partition: Partition
+) -> list[Variant]:
+    """The baselines that suit the table and are not there yet, under their own name or another."""
     present = {variant.predictor.kind for variant in variants}
     names = {variant.name for variant in variants}
-    shared = {name: value for name, value in sections.items() if name in ("data", "split", "report", "target", "train")}
+    for_all = ("data", "split", "report", "target", "train", "calibrate")
+    shared = {name: value for name, value in sections.items() if name in for_all}
     missing = [kind for kind in BASELINES if kind not in present]
     added = [resolve(draft, table, target) for draft in drafts(shared, missing)] if missing else []
+    added = [variant for variant in added if variant.predictor.suits(table, partition)]
+    added = [variant for variant in added if not any(_is_same_model(variant, each) for each in variants)]
     for variant in added:
         if variant.name in names:
             raise ConfigError(
                 f"variant name {variant.name!r} is kept for the baseline of that kind; give the variant another name"
             )
     return added
+
+
+def _is_same_model(baseline: Variant, other: Variant) -> bool:
+    """Whether a variant of the kind that the baseline is made from has all its settings: `linear` on `composition`."""
+    if not isinstance(baseline.predictor, type(other.predictor)):
+        return False
+    plain = {"predictor": {**baseline.resolved["predictor"], "kind": other.predictor.kind}}
+    return {**baseline.resolved, **plain} == other.resolved

@@ -6,78 +6,122 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from seqloom.alphabet import UNKNOWN
+from seqloom.answers import Prediction
+from seqloom.censored import refuse_all_bounds
 from seqloom.config import ReportSection, Sections, refuse_others
 from seqloom.errors import ConfigError, DataError
 from seqloom.files import write_parquet, write_whole
 from seqloom.findings import Finding, finding
+from seqloom.model import Model
 from seqloom.registry import validated
-from seqloom.run import Model, prediction_columns
+from seqloom.shift import prior_finding
 from seqloom.table import DataSection, Table
-from seqloom.target import TargetSection
+from seqloom.target import Target, TargetSection
 from seqloom.tokens import ragged_bytes
+from seqloom.uncertainty import errors_of
 
 FORMATS = (".csv", ".tsv", ".parquet")
 USED_BY_PREDICT = ("data", "encoder")
 USED_BY_EVALUATE = ("data", "encoder", "target.column", "report")
 
 
-def predict(folder: Path, source: Any, out: Path | None, sections: Sections | None = None) -> dict[str, Any]:
+def predict(
+    folder: Path, source: Any, out: Path | None, sections: Sections | None = None, *, fast: bool = False
+) -> dict[str, Any]:
     """Write the table with predictions appended to `out` (or as CSV to standard output); the facts of `--json`.
 
     Input columns and order are kept. A row that cannot be predicted has empty predictions and its reason in `pred_error`.
+    `fast`: without distances to training rows, domain and expected error.
     """
     started = time.monotonic()
     model, table = _opened(folder, source, sections or {})
-    predicted, errors = predicted_table(model, table)
+    predicted = predicted_table(model, table, fast=fast)
     if out is None:
-        _write_delimited(predicted, sys.stdout.buffer, ",")
+        _write_delimited(predicted.table, sys.stdout.buffer, ",")
     else:
-        write_table(predicted, out)
-    findings = [each for each in table.findings if each.severity != "info"]
+        write_table(predicted.table, out)
+    findings = [*_worth_saying(model, table), *predicted.findings]
     return {
         "command": "predict",
         "path": model.folder.as_posix(),
         "seconds": round(time.monotonic() - started, 3),
         "rows": table.n_rows,
-        "failed": errors,
+        "failed": predicted.failed,
+        "outside": predicted.outside,
         "output": out.as_posix() if out else "-",
         "members": len(model.members),
         "findings": [each.as_json() for each in findings],
     }
 
 
-def predicted_table(model: Model, table: Table) -> tuple[pa.Table, int]:
-    """All columns of the table, predictions after them, and how many rows could not be predicted."""
+class Predicted(NamedTuple):
+    """A table with predictions."""
+
+    table: pa.Table
+    """All columns of the table, predictions after them."""
+    failed: int
+    """Rows that could not be predicted."""
+    outside: int | None
+    """Rows that the model is not at home with; None if that is not known."""
+    findings: tuple[Finding, ...]
+
+
+def predicted_table(model: Model, table: Table, *, fast: bool = False) -> Predicted:
+    """Predictions of every row that can be predicted, and what to know of them."""
     reasons = unreadable(table)
     good = np.flatnonzero([reason is None for reason in reasons])
     place = np.full(table.n_rows, -1, np.int64)
     place[good] = np.arange(len(good))
     take = pa.array(np.where(place < 0, 0, place), mask=place < 0)
-    result = table.data
-    columns = _no_predictions(model)
-    for name in columns:
-        _refuse_taken(result, name)
+    prediction = model.no_prediction(fast=fast)
+    names = _free_names(prediction, table)
     if len(good):
-        columns = model.predict(table.take(good)).columns()
-    for name, values in columns.items():
-        result = result.append_column(name, values.take(take))
+        prediction = model.predict(table.take(good), fast=fast)
+    result = table.data
+    for name, values in prediction.columns().items():
+        result = result.append_column(names[name], values.take(take))
     if len(good) < table.n_rows:
-        name = "pred_reason" if "pred_error" in columns else "pred_error"  # a class may be called error
+        name = "pred_reason" if "pred_error" in names.values() else "pred_error"  # a class may be called error
         _refuse_taken(result, name)
         result = result.append_column(name, pa.array(reasons, pa.string()))
-    return result, table.n_rows - len(good)
+    inside = prediction.inside
+    outside = None if inside is None else int((~inside).sum())
+    return Predicted(result, table.n_rows - len(good), outside, _believing(prediction, table))
 
 
-def _no_predictions(model: Model) -> dict[str, pa.Array]:
-    """The columns of predictions of no row, so that a table has the same ones whatever its rows."""
-    nothing = np.zeros((0, model.target.n_outputs))
-    return prediction_columns(model.target, nothing, nothing if len(model.members) > 1 else None)
+def _free_names(prediction: Prediction, table: Table) -> dict[str, str]:
+    """What the columns of predictions are called in this table.
+
+    A table may well have a column `domain` about something else: ours is `pred_domain` then. A column called as a prediction is
+    refused.
+    """
+    measured = prediction.distance_columns()
+    taken = table.data.column_names
+    names = {name: f"pred_{name}" if name in measured and name in taken else name for name in prediction.columns()}
+    for name in names.values():
+        _refuse_taken(table.data, name)
+    return names
+
+
+def _believing(prediction: Prediction, table: Table) -> tuple[Finding, ...]:
+    """What to know before these predictions are believed."""
+    found = []
+    if prediction.uncertainty is None:
+        message = (
+            "nothing is known of the errors of this run (it is not finished, or was made by an older version): predictions have "
+            "no intervals, sets or domain"
+        )
+        found.append(finding("no-uncertainty", "info", message))
+    if prediction.note:
+        found.append(finding("distances", "warning", prediction.note))
+    shifted = prior_finding(prediction, table.source.name)
+    return (*found, shifted) if shifted is not None else tuple(found)
 
 
 def unreadable(table: Table) -> list[str | None]:
@@ -117,21 +161,23 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
             f"{table.source.name}: no row has a value in {', '.join(target.columns)}; name the target with --target COLUMN"
         )
     known_table = table.take(known)
+    bounds = target.bounds(known_table)
+    if bounds is not None:
+        refuse_all_bounds(known_table, target.columns, [np.arange(len(known))], "test")
     prediction = model.predict(known_table)
     seen = model.has_seen(known_table)
-    findings = _worth_saying(table)
+    findings = [*_worth_saying(model, table), *_believing(prediction, known_table)]
     report = validated(
         ReportSection, {**model.run.variant.report.model_dump(), **sections.get("report", {})}, "[report]"
     )
-    metrics = evaluate_single(target, scores[known], prediction.mean, report)
+    metrics = evaluate_single(target, scores[known], prediction.mean, report, bounds)
     if seen.any():
         message = f"{int(seen.sum()):,} of {len(known):,} rows have inputs that this run was trained on; their scores flatter it"
         findings.append(finding("seen-in-training", "warning", message, known_table.row_numbers[seen]))
         if not seen.all():
-            metrics["unseen"] = {
-                "rows": int((~seen).sum()),
-                "metrics": evaluate_single(target, scores[known][~seen], prediction.mean[~seen], report)["metrics"],
-            }
+            own = None if bounds is None else bounds[~seen]
+            unseen = evaluate_single(target, scores[known][~seen], prediction.mean[~seen], report, own)
+            metrics["unseen"] = {"rows": int((~seen).sum()), "metrics": unseen["metrics"]}
     return {
         "command": "evaluate",
         "path": model.folder.as_posix(),
@@ -140,7 +186,28 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
         "unused": table.n_rows - len(known),
         "members": len(model.members),
         **metrics,
+        "by_identity": _by_identity(target, prediction.take(~seen), known_table.take(np.flatnonzero(~seen))),
         "findings": [each.as_json() for each in findings],
+    }
+
+
+def _by_identity(target: Target, prediction: Prediction, table: Table) -> dict[str, Any] | None:
+    """The error that the run states at each identity to training rows against that of rows it has not seen."""
+    known = prediction.uncertainty
+    if known is None or known.domain is None or prediction.identity is None:
+        return None
+    scale = replace(target, transform=known.scale.transform)
+    predicted = prediction.mean
+    if scale.transform != target.transform:
+        predicted = scale.to_score(target.to_original(predicted))
+    scores, bounds = scale.read(table), scale.bounds(table)
+    scores = scores if bounds is None else np.where(bounds == 0, scores, np.nan)
+    error = errors_of(target, known.scale, scores, predicted)
+    is_share = target.task != "regression"
+    return {
+        "error": known.scale.name,
+        "likeness": known.facts["likeness"],
+        "bands": known.domain.held_against(prediction.identity, error, is_share=is_share),
     }
 
 
@@ -191,5 +258,5 @@ def _opened(folder: Path, source: Any, sections: Sections, *, with_targets: bool
     return model, model.read(source, section, columns)
 
 
-def _worth_saying(table: Table) -> list[Finding]:
-    return [each for each in table.findings if each.severity != "info"]
+def _worth_saying(model: Model, table: Table) -> list[Finding]:
+    return [each for each in (*table.findings, *model.findings(table)) if each.severity != "info"]

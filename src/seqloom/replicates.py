@@ -1,7 +1,8 @@
 """Replicates: rows with the same inputs, merged into one by the rule of `[data] replicates`.
 
 Rows are the same only if their set (train, valid, test) and the sign of their target agree as well: a merged row stands on
-one side, and no bound is averaged with a value. Which targets are classes is told by `seqloom.check.classes`.
+one side, and no bound is averaged with a value (the mean of bounds of one side is a bound of that side). Which targets are
+classes is told by `seqloom.check.classes`.
 """
 
 from __future__ import annotations
@@ -77,11 +78,13 @@ def _groups(table: Table) -> Groups | None:
     codes = input_codes(table)
     if codes is None:
         return None
-    for name in (table.roles.set, table.roles.validation, table.roles.inequality):
+    for name in (table.roles.set, table.roles.validation):
         if name is not None:
             words = pc.fill_null(pc.utf8_trim_whitespace(table.text(name)), "").dictionary_encode()
             pairs = codes * len(words.dictionary) + words.indices.to_numpy(zero_copy_only=False)
             codes = np.unique(pairs, return_inverse=True)[1]
+    for signs in table.bounds.values():
+        codes = np.unique(codes * 3 + signs + 1, return_inverse=True)[1]
     _, first, group = np.unique(codes, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty(len(order), np.int64)

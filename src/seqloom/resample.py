@@ -66,12 +66,16 @@ class Column:
 
 
 class Predicted:
-    """What a model says of a column's rows: `p` float64 (n,), or (n, K) with one probability per class."""
+    """What a model says of a column's rows: `p` float64 (n,), or (n, K) with one probability per class.
 
-    def __init__(self, column: Column, p: Floats) -> None:
+    `y` float64 (n,): the targets of these rows; with `bounds` int8 (n,), the prediction itself where the true value is known to
+    be at least (1) or at most (-1) the column's and the prediction is too.
+    """
+
+    def __init__(self, column: Column, p: Floats, bounds: NDArray[np.int8] | None = None) -> None:
         self.column = column
-        self.y = column.y
         self.p: Floats = np.ascontiguousarray(p[column.rows])
+        self.y = column.y if bounds is None else np.where(bounds * (self.p - column.y) > 0, self.p, column.y)
 
     @cached_property
     def ordering(self) -> Ordering:

@@ -170,6 +170,18 @@ def divided(facts: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def predicted(facts: Mapping[str, Any]) -> str:
+    """What came of a prediction."""
+    text = f"{facts['rows'] - facts['failed']:,} predictions"
+    if facts["output"] != "-":
+        text += f" in {facts['output']}"
+    if facts["outside"]:
+        text += f"; {facts['outside']:,} outside the domain of the model, see column domain"
+    if facts["failed"]:
+        text += f"; {facts['failed']:,} rows could not be predicted, see column pred_error"
+    return "\n".join([text, *findings_text(facts["findings"])])
+
+
 def evaluated(facts: Mapping[str, Any]) -> str:
     """Scores as text."""
     lines = [f"{facts['rows']:,} rows, {facts['members']} member(s), {facts['resampled']}"]
@@ -177,7 +189,28 @@ def evaluated(facts: Mapping[str, Any]) -> str:
     if "unseen" in facts:
         lines.append(f"{facts['unseen']['rows']:,} of them not seen in training")
         lines += [f"  {name}: {interval(score)}" for name, score in facts["unseen"]["metrics"].items()]
+    if facts["by_identity"]:
+        lines += _held_against(facts["by_identity"])
     return "\n".join([*lines, *findings_text(facts["findings"])])
+
+
+def _held_against(facts: Mapping[str, Any]) -> list[str]:
+    """Stated and measured errors by nearness to training rows, as text."""
+    lines = [f"{facts['error']} by {facts['likeness']} to the nearest training row, stated and measured here"]
+    for band in facts["bands"]:
+        if band["rows"]:
+            stated = f"stated {interval(band['stated'])}, " if band["holds"] is not None else ""
+            measured = f"measured {interval(band['measured'])} on {band['rows']:,} rows"
+            lines.append(f"  {band['from']:.0%} to {band['to']:.0%}: {stated}{measured}, {_holds(band)}")
+    return lines
+
+
+def _holds(band: Mapping[str, Any]) -> str:
+    if band["holds"] is None:
+        return "of which nothing was stated"
+    if band["holds"]:
+        return "which agrees"
+    return f"which is {'more' if band['measured']['value'] > band['stated']['value'] else 'less'} than stated"
 
 
 def family_facts(family: str | None, kind: str | None) -> dict[str, Any]:

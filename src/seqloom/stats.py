@@ -5,7 +5,8 @@ fold's test rows. A draw of the bootstrap takes, in every fold, the test rows ag
 clusters when labels are given, a cluster that stands in several folds in all of them at once), the same rows for
 every variant and seed; a variant with several seeds has
 these drawn again too, apart in every fold. An interval holds the middle 95 % of the draws (percentile
-bootstrap, Efron and Tibshirani 1993).
+bootstrap, Efron and Tibshirani 1993), and a little more where few rows or clusters were drawn from, as Student's t
+does for a mean (the expanded percentile interval of Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
 
 It covers the choice of test rows and of seeds, not another choice of training rows; and two or three seeds
 say little about all seeds. Drawing is in `bootstrap`, metrics in `metrics`, words for the numbers in
@@ -17,20 +18,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from seqloom.bootstrap import Draws, Labels, ScoredFold, draws_of, score_fold
 from seqloom.errors import ConfigError
-from seqloom.metrics import METRICS, Task
+from seqloom.metrics import METRICS, Bounds, Task, left_out
 from seqloom.resample import Floats
 
 LEVEL = 0.95
 MOST_UNDEFINED = 0.5
 """With a larger share of draws undefined there is no interval."""
 FEW_UNITS = 10
-"""With fewer rows or groups to draw from, percentile intervals come out too narrow; a note says so."""
+"""With fewer rows or groups to draw from, intervals still come out too narrow; a note says so."""
+POWER = 2.8
+"""True differences of this many standard errors are detected four times in five."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ class Comparison:
     metrics: tuple[str, ...]
     variants: tuple[VariantScores, ...]
     n_draws: int
+    n_units: int
+    """Rows or clusters that were drawn from."""
     resampled: str
     notes: tuple[str, ...]
 
@@ -138,7 +144,13 @@ class Comparison:
         metric = metric or self.primary
         one, other = self.scores(a), self.scores(b)
         value = one.metrics[metric].value - other.metrics[metric].value
-        return _interval(value, one.draws[metric] - other.draws[metric])
+        return interval_of(value, one.draws[metric] - other.draws[metric], self.n_units)
+
+    def detectable(self, a: str, b: str) -> float:
+        """How large a true difference of a and b in the primary metric would be detected four times in five; NaN if unknown."""
+        draws = self.scores(a).draws[self.primary] - self.scores(b).draws[self.primary]
+        defined = draws[~np.isnan(draws)]
+        return POWER * float(defined.std(ddof=1)) if len(defined) > 1 else math.nan
 
     def as_json(self) -> list[dict[str, Any]]:
         """The leaderboard, best first: `variant`, `members` (how many), `metrics`, `ensemble`, `differences`.
@@ -169,6 +181,7 @@ def compare(
     clusters: Sequence[Labels] | None = None,
     draws: int = 1000,
     seed: int = 0,
+    bounds: Sequence[Bounds] | None = None,
 ) -> Comparison:
     """Scores, intervals and order of variants that predicted the same test rows.
 
@@ -176,7 +189,8 @@ def compare(
     `metrics`; the number of seeds may differ. `clusters`: per fold labels (N,) of related rows, which are
     drawn together. Rows without any known target take no part. A fold whose targets do not allow a metric
     (one class only) is left out of that metric for all variants alike; a variant without a score in any
-    other fold has none. The numbers of a variant do not depend on which others are there.
+    other fold has none. The numbers of a variant do not depend on which others are there. `bounds`: per fold int8 (N, C),
+    where true targets lie; the notes say which metrics leave such rows out.
 
     ConfigError for an unknown or unfit metric or for no draws; DataError for probabilities outside 0..1;
     ValueError for shapes that do not fit.
@@ -189,15 +203,17 @@ def compare(
     folds = []
     for f, (targets, own, plan) in enumerate(zip(y, known, plans, strict=True)):
         predicted = {name: [p[own] for p in seeds[f]] for name, seeds in predictions.items()}
-        folds.append(score_fold(task, targets[own], predicted, names, plan))
-    variants = [_combine(name, folds, names) for name in predictions]
+        folds.append(score_fold(task, targets[own], predicted, names, plan, None if bounds is None else bounds[f][own]))
+    n_units = _n_units(folds, plans)
+    variants = [_combine(name, folds, names, n_units) for name in predictions]
     sign = -1 if METRICS[names[0]].higher_is_better else 1
     variants.sort(key=lambda each: _place(sign * each.metrics[names[0]].value, each.name))
-    resampled = _resampled(folds, plans, draws)
-    return Comparison(task, names, tuple(variants), draws, resampled, _notes(folds, plans, names, variants))
+    resampled = _resampled(folds, n_units, draws)
+    notes = (*_notes(folds, n_units, names, variants), *_bounds_notes(y, bounds, names))
+    return Comparison(task, names, tuple(variants), draws, n_units, resampled, notes)
 
 
-def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...]) -> VariantScores:
+def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...], n_units: int) -> VariantScores:
     """Means over folds, their draws and intervals."""
     members = [
         Member(f, s, dict(zip(metrics, scores.tolist(), strict=True)))
@@ -210,8 +226,8 @@ def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...]) -
     for m, metric in enumerate(metrics):
         counted = [f for f, fold in enumerate(folds) if fold.definable[m]]
         value, draws[metric] = _over_folds(folds, seeds, counted, m)
-        intervals[metric] = _interval(value, draws[metric])
-        ensemble[metric] = _interval(*_over_folds(folds, mean, counted, m))
+        intervals[metric] = interval_of(value, draws[metric], n_units)
+        ensemble[metric] = interval_of(*_over_folds(folds, mean, counted, m), n_units)
     several = len(members) > len(folds)
     return VariantScores(name, tuple(members), intervals, ensemble if several else None, draws)
 
@@ -229,13 +245,29 @@ def _over_folds(
     return value, np.mean([scores[f][1][m] for f in counted], axis=0)
 
 
-def _interval(value: float, draws: Floats) -> Interval:
+def interval_of(value: float, draws: Floats, n_units: int) -> Interval:
+    """The interval of a value from its draws (R,), NaN where undefined, of `n_units` rows or clusters."""
     defined = draws[~np.isnan(draws)]
     undefined = 1 - len(defined) / len(draws)
     if math.isnan(value) or undefined > MOST_UNDEFINED:
         return Interval(value, math.nan, math.nan, undefined)
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    outside = tail(n_units)
+    low, high = np.quantile(defined, [outside, 1 - outside])
     return Interval(value, float(low), float(high), undefined)
+
+
+@cache
+def tail(n_units: int) -> float:
+    """The share of draws left out at either end: 2.5 %, less of few rows or clusters; 0 below two of them.
+
+    >>> round(tail(1000), 4), round(tail(10), 4)
+    (0.0248, 0.0086)
+    """
+    from scipy.special import ndtr, stdtrit
+
+    if n_units < 2:
+        return 0.0
+    return float(ndtr(stdtrit(n_units - 1, (1 - LEVEL) / 2) * math.sqrt(n_units / (n_units - 1))))
 
 
 def _place(value: float, name: str) -> tuple[bool, float, str]:
@@ -250,8 +282,8 @@ def _n_units(folds: Sequence[ScoredFold], plans: Sequence[Draws]) -> int:
     )
 
 
-def _resampled(folds: Sequence[ScoredFold], plans: Sequence[Draws], draws: int) -> str:
-    n_rows, n_units = sum(fold.n_rows for fold in folds), _n_units(folds, plans)
+def _resampled(folds: Sequence[ScoredFold], n_units: int, draws: int) -> str:
+    n_rows = sum(fold.n_rows for fold in folds)
     grouped = any(fold.n_units < fold.n_rows for fold in folds)
     text = f"{draws:,} draws over {n_units:,} {f'groups of {n_rows:,} rows' if grouped else 'rows'}"
     if len(folds) > 1:
@@ -263,25 +295,51 @@ def _resampled(folds: Sequence[ScoredFold], plans: Sequence[Draws], draws: int) 
 
 
 def _notes(
-    folds: Sequence[ScoredFold], plans: Sequence[Draws], metrics: tuple[str, ...], variants: Sequence[VariantScores]
+    folds: Sequence[ScoredFold], n_units: int, metrics: tuple[str, ...], variants: Sequence[VariantScores]
 ) -> tuple[str, ...]:
     notes = []
     lone = [f for f, fold in enumerate(folds) if fold.lone_cluster]
     if lone:
         notes.append(f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow")
-    n_units = _n_units(folds, plans)
     if n_units < FEW_UNITS:
         notes.append(f"only {n_units} rows or groups to draw from: intervals are too narrow")
     for m, metric in enumerate(metrics):
         left_out = [f for f, fold in enumerate(folds) if not fold.definable[m]]
         if left_out:
             notes.append(f"{metric} is left out in {_named(left_out)}, whose targets do not allow it")
-        for variant in variants:
-            share = variant.metrics[metric].undefined
-            if share and not math.isnan(variant.metrics[metric].value):
-                none = "; no interval" if share > MOST_UNDEFINED else ""
-                notes.append(f"{metric} of {variant.name} is undefined in {share:.1%} of the draws{none}")
+        notes += _undefined_notes(metric, variants)
     return tuple(notes)
+
+
+def _undefined_notes(metric: str, variants: Sequence[VariantScores]) -> list[str]:
+    """One line for all variants of equal share of undefined draws."""
+    shares: dict[float, list[str]] = {}
+    for variant in variants:
+        own = variant.metrics[metric]
+        if own.undefined and not math.isnan(own.value):
+            shares.setdefault(own.undefined, []).append(variant.name)
+    return [
+        f"{metric} of {'every variant' if len(names) == len(variants) > 1 else ', '.join(names)} is undefined in {share:.1%} of "
+        f"the draws{'; no interval' if share > MOST_UNDEFINED else ''}"
+        for share, names in shares.items()
+    ]
+
+
+def _bounds_notes(y: Sequence[Floats], bounds: Sequence[Bounds] | None, metrics: tuple[str, ...]) -> list[str]:
+    """Which metrics leave out rows whose targets are bounds, and how many."""
+    if bounds is None or not any(own.any() for own in bounds):
+        return []
+    n_known = sum(int((~np.isnan(targets)).any(axis=1).sum()) for targets in y)
+    counts: dict[int, list[str]] = {}
+    for metric in metrics:
+        n = sum(left_out(METRICS[metric], targets, own) for targets, own in zip(y, bounds, strict=True))
+        counts.setdefault(n, []).append(metric)
+    return [
+        f"{', '.join(names)}: {n:,} of {n_known:,} test rows are left out, whose targets are bounds"
+        if n
+        else f"{', '.join(names)}: of targets that are bounds, only predictions on the wrong side have an error"
+        for n, names in sorted(counts.items(), reverse=True)
+    ]
 
 
 def _named(folds: Sequence[int]) -> str:

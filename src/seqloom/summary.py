@@ -20,6 +20,7 @@ def data_facts(table: Table, target: Target | None, section: DataSection) -> dic
         "source": table.source.as_json(),
         "test_source": read_source(section.test).as_json() if section.test else None,
         "patch_source": read_source(section.patch).as_json() if section.patch else None,
+        "added_sources": {name: read_source(path).as_json() for name, path in section.add.items()},
         "where": section.where,
         "rows": table.n_rows,
         "roles": roles_json(table),
@@ -69,9 +70,11 @@ def _column(table: Table, target: Target, column: str) -> dict[str, Any]:
         }
     values = table.numeric(column)
     known = values[~np.isnan(values)]
+    bounds = table.bounds.get(column, np.zeros(0, np.int8))
     return {
         "n": len(known),
         "n_missing": len(values) - len(known),
+        "n_bounds": {"<": int((bounds < 0).sum()), ">": int((bounds > 0).sum())},
         "min": float(known.min()),
         "median": float(np.median(known)),
         "max": float(known.max()),

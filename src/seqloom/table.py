@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from seqloom.alphabet import Alphabet
 from seqloom.canonical import canonical
+from seqloom.censored import with_bounds
 from seqloom.check import bad_symbols, check
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import N_NAMED_ROWS, Finding
@@ -26,6 +27,7 @@ from seqloom.read.columnar import ArrowStream, columnar_format, read_columnar, r
 from seqloom.read.delimited import read_delimited
 from seqloom.read.fasta import read_fasta
 from seqloom.read.numbers import MISSING_CLASSES, is_text, parsed, present, typed
+from seqloom.read.section import UNSAID, Censoring
 from seqloom.read.section import DataSection as DataSection
 from seqloom.read.source import Contents, Source, checked_text, read_contents
 from seqloom.registry import nearest
@@ -71,6 +73,11 @@ class Table:
     """int64 (N,): the number of each row in the source, from 1; filters keep it."""
     wild_type: WildType | None = None
     """The wild type that the user named."""
+    bounds: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """int8 (N,) of every target column that holds bounds, and of no other: -1 the true value is at most what the column says,
+    1 at least, 0 just that (see `seqloom.censored`)."""
+    signed: tuple[str, ...] = ()
+    """Target columns whose values were written with signs, such as `>20000`; `data` has the numbers."""
     _cache: dict[tuple[str, str], object] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -132,7 +139,8 @@ class Table:
     def take(self, rows: np.ndarray | Sequence[int]) -> Table:
         """The rows at `rows` (int (M,), from 0), in that order; findings still speak of the whole table."""
         rows = np.asarray(rows, np.int64)
-        return replace(self, data=self.data.take(pa.array(rows)), row_numbers=self.row_numbers[rows])
+        bounds = {name: each[rows] for name, each in self.bounds.items()}
+        return replace(self, data=self.data.take(pa.array(rows)), row_numbers=self.row_numbers[rows], bounds=bounds)
 
     def with_column(self, name: str, values: pa.Array) -> Table:
         """This table with `values` (N,) as column `name`, in its old place, or last if it is new."""
@@ -164,12 +172,15 @@ def read_table(
     targets: Sequence[str] = (),
     *,
     for_prediction: bool = False,
+    origin: Source | None = None,
+    censoring: Censoring | None = UNSAID,
 ) -> Table:
     """The table in a file, on standard input (`-`) or in a DataFrame, with roles, and findings about its rows.
 
-    `targets`: the user's target columns. With `for_prediction` targets may be absent. Raises DataError when the table cannot
-    be read as one, when a column that is needed is not there or not known, and when the filter keeps no row; trouble with
-    single rows is never raised but found: see `seqloom.findings.raise_errors`.
+    `targets`: the user's target columns. With `for_prediction` targets may be absent. `origin`: where a DataFrame is from.
+    `censoring`: what is said of targets that are bounds; with None targets stay as they are written, signs and all.
+    Raises DataError when the table cannot be read as one, when a column that is needed is not there or not known, and when the
+    filter keeps no row; trouble with single rows is never raised but found: see `seqloom.findings.raise_errors`.
 
     >>> table = read_table(pa.table({"sequence": ["MKVLAA", "acdefg*"], "y": [1.5, 2.0]}))
     >>> table.sequences().to_pylist(), table.roles.targets
@@ -178,20 +189,25 @@ def read_table(
     ['lower-case', 'trailing-stop']
     """
     section = section or DataSection()
-    columns, origin, findings = _read(source, section)
+    columns, found_at, findings = _read(source, section)
+    if origin is not None:
+        columns, found_at = replace(columns, name=origin.name), origin
     columns, numbers, corrected = patched(columns, section, source)
     named = bool(section.wild_type)
     mutants = write_out(columns, section, numbers, has_sequences=named and has_sequences(columns, section))
     columns = mutants.columns
     view = typed(columns.typed)
-    roles, alphabets, more = find_roles(replace(columns, typed=view), section, targets, for_prediction=for_prediction)
+    roles, alphabets, more = find_roles(
+        replace(columns, typed=view), section, targets, for_prediction=for_prediction, censoring=censoring
+    )
     data = _with_texts(columns.typed, view, roles)
-    table = Table(data, roles, alphabets, origin, (), numbers, mutants.wild_type)
+    table = Table(data, roles, alphabets, found_at, (), numbers, mutants.wild_type)
+    if censoring is not None:
+        table = with_bounds(table, censoring)
     if section.where:
         table = table.take(rows_where(section.where, table))
-    checked = replace(
-        table, findings=(*findings, *corrected, *more, *mutants.findings(table), *check(table, section.replicates))
-    )
+    said = (*findings, *corrected, *more, *mutants.findings(table), *table.findings)
+    checked = replace(table, findings=(*said, *check(table, section.replicates)))
     checked._cache.update(table._cache)
     return checked if for_prediction else aggregated(checked, section.replicates)
 
@@ -224,6 +240,9 @@ def _read(source: str | Path | ArrowStream, section: DataSection) -> tuple[Colum
         raise DataError("no table is named; give its path first, or --set data.table=PATH")
     contents = read_contents(source)
     kind = _format(contents)
+    patterns = (section.header,) if isinstance(section.header, str) and section.header else tuple(section.header)
+    if kind != "fasta" and patterns:
+        raise ConfigError(f"[data] header is for FASTA files, and {contents.name} is {kind}; leave it out")
     if kind != "delimited" and (section.skip or section.columns):
         raise ConfigError(
             f"[data] skip and columns are for delimited files, and {contents.name} is {kind}; leave them out"
@@ -232,7 +251,7 @@ def _read(source: str | Path | ArrowStream, section: DataSection) -> tuple[Colum
         return Columns(contents.name, read_columnar(contents)), _source(contents, kind), []
     findings = checked_text(contents)
     if kind == "fasta":
-        records = read_fasta(contents)
+        records = read_fasta(contents, patterns)
         columns = Columns(contents.name, records.columns, is_fasta=True, convention=records.convention)
         return columns, _source(contents, kind), findings + records.findings
     cells = read_delimited(contents, section.skip, section.columns)

@@ -2,6 +2,9 @@
 
 Three scales. *Original*: what the table holds. *Score* scale: where metrics are taken (natural logarithm or `log50k` when
 asked for, else original). *Model* scale: score scale, standardised on training rows for regression.
+
+A regression value may be a bound of the true one: which rows these are is told by the table (`seqloom.censored`), on which side
+the true score lies by the target, as `log50k` turns the scale round.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seqloom.censored import all_bounds
 from seqloom.check.classes import n_classes
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding, finding
 from seqloom.metrics import Task
+from seqloom.read.section import Censoring
 from seqloom.registry import Recipe
 from seqloom.table import Table
 
@@ -42,6 +47,18 @@ class TargetSection(Recipe):
     """Regression: values below this (original units) count as positives, so that AUROC is reported as well."""
     positive_above: float | None = None
     """Regression: values above this (original units) count as positives."""
+    inequality: str = ""
+    """Regression: column of signs: `>` means that the true value is at least the target's, `<` at most, `=` or nothing that it is
+    just that. Found by name when left out; a sign before the value (`>20000`) needs no column."""
+    cap_above: float | None = None
+    """Regression: limit of the assay (original units); values of this and more are taken as `>` of it."""
+    cap_below: float | None = None
+    """Regression: limit of the assay; values of this and less are taken as `<` of it."""
+
+    @property
+    def censoring(self) -> Censoring:
+        """What is said of bounds, for the reading of the table."""
+        return Censoring(self.inequality, self.cap_above, self.cap_below)
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,8 @@ class Target:
     transform: str = "none"
     positive_below: float | None = None
     positive_above: float | None = None
+    cap_above: float | None = None
+    cap_below: float | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
@@ -80,6 +99,11 @@ class Target:
         """+1 if large original values are positives, -1 if small ones are, 0 without a threshold."""
         return -1 if self.positive_below is not None else 1 if self.positive_above is not None else 0
 
+    @property
+    def rises(self) -> bool:
+        """Whether larger values have larger scores."""
+        return self.transform != "log50k"
+
     def read(self, table: Table) -> np.ndarray:
         """Score-scale targets, float64 (N, columns), NaN where missing; classes are their index.
 
@@ -88,17 +112,41 @@ class Target:
         if self.task in ("binary", "multiclass"):
             return self._class_indices(table)
         values = np.stack([table.numeric(column) for column in self.columns], axis=1)
-        return values if self.task == "multilabel" else self.to_score(values, table)
+        if self.task == "multilabel":
+            return values
+        return self.to_score(self._capped(values, table), table)
 
-    def positives(self, scores: np.ndarray) -> np.ndarray:
-        """0/1/NaN (N, 1) by the threshold, for regression targets that have one."""
+    def bounds(self, table: Table) -> np.ndarray | None:
+        """Where true scores lie, int8 (N, columns): at most the score (-1), at it (0) or at least it (1); None if all are at it.
+
+        Missing scores are at 0. Only regression targets have bounds.
+        """
+        if self.task != "regression" or not any(column in table.bounds for column in self.columns):
+            return None
+        nothing = np.zeros(table.n_rows, np.int8)
+        own = np.stack([table.bounds.get(column, nothing) for column in self.columns], axis=1)
+        missing = np.stack([np.isnan(table.numeric(column)) for column in self.columns], axis=1)
+        own = np.where(missing, 0, own if self.rises else -own).astype(np.int8)
+        return own if own.any() else None
+
+    def positives(self, scores: np.ndarray, bounds: np.ndarray | None = None) -> np.ndarray:
+        """0/1/NaN (N, columns) by the threshold, for regression targets that have one.
+
+        Of `bounds` int8 (N, columns), those that leave open on which side of the threshold the true score is are NaN.
+        """
         threshold = self.positive_above if self.positive_below is None else self.positive_below
         assert threshold is not None
         # Held against the threshold's own score: on the way back to original units 500 may become 499.9999.
         cut = self._score_of(np.array(threshold))
-        rises = self.transform != "log50k"
-        held = scores > cut if rises == (self.positive_below is None) else scores < cut
-        return np.where(np.isnan(scores), np.nan, held)
+        sought_above = self.rises == (self.positive_below is None)
+        held = scores > cut if sought_above else scores < cut
+        found = np.where(np.isnan(scores), np.nan, held)
+        if bounds is None:
+            return found
+        # True scores at a bound and at the threshold at once are too few to ask for.
+        above, below = (bounds > 0) & (scores >= cut), (bounds < 0) & (scores <= cut)
+        decided = np.where(above, sought_above, np.where(below, not sought_above, np.nan))
+        return np.where(bounds != 0, decided, found)
 
     def fitted(self, scores: np.ndarray) -> Target:
         """This target with mean and standard deviation of training rows `scores` (N, columns)."""
@@ -139,6 +187,16 @@ class Target:
         if self.transform == "log":
             return np.asarray(np.log(values))
         return np.asarray(1 - np.log(values) / np.log(IC50_CAP_NM)) if self.transform == "log50k" else values
+
+    def _capped(self, values: np.ndarray, table: Table) -> np.ndarray:
+        """Values (N, columns) of which those beyond a limit of the assay, as far as they are bounds, stand at it."""
+        if self.cap_above is None and self.cap_below is None:
+            return values
+        nothing = np.zeros(table.n_rows, np.int8)
+        own = np.stack([table.bounds.get(column, nothing) for column in self.columns], axis=1)
+        above = np.inf if self.cap_above is None else self.cap_above
+        below = -np.inf if self.cap_below is None else self.cap_below
+        return np.where(own > 0, np.minimum(values, above), np.where(own < 0, np.maximum(values, below), values))
 
     def to_original(self, scores: np.ndarray) -> np.ndarray:
         """Score scale to original units, (N, columns)."""
@@ -189,6 +247,8 @@ def find_target(table: Table, section: TargetSection) -> Target:
         transform=section.transform if task == "regression" else "none",
         positive_below=section.positive_below,
         positive_above=section.positive_above,
+        cap_above=section.cap_above,
+        cap_below=section.cap_below,
     )
     if task in ("binary", "multiclass"):
         target = replace(target, classes=_classes(table, columns[0], task, section.positive))
@@ -209,7 +269,13 @@ def class_names(table: Table, column: str) -> pa.Array:
 
 
 def task_findings(table: Table, target: Target, section: TargetSection) -> list[Finding]:
-    """What was decided about the task that a reader might want otherwise: whole numbers taken as classes."""
+    """What was decided about the task that a reader might want otherwise: whole numbers, or bounds, taken as classes."""
+    if target.task != "regression" and (names := [name for name in target.columns if name in table.bounds]):
+        message = (
+            f"{table.source.name}: the task is {target.task}, so bounds among the values of {', '.join(map(repr, names))} are "
+            "taken for values; if they are measurements, type: --set target.task=regression"
+        )
+        return [finding("bounds-as-values", "warning", message)]
     if section.task != "auto" or target.task != "multiclass" or _numbers(pa.array(target.classes)) is None:
         return []
     message = (
@@ -248,7 +314,7 @@ def _task(table: Table, columns: tuple[str, ...]) -> Task:
 
 
 def _column_task(table: Table, column: str) -> Task:
-    n = n_classes(table.data[column])
+    n = 0 if column in table.bounds else n_classes(table.data[column])
     return "regression" if not n else "binary" if n == 2 else "multiclass"
 
 
@@ -297,6 +363,10 @@ def _refuse_misfits(section: TargetSection, task: Task, columns: tuple[str, ...]
     if task != "regression":
         if section.positive_below is not None or section.positive_above is not None:
             raise ConfigError(f"[target] positive_below and positive_above are for regression, and the task is {task}")
+        if section.censoring.settings:
+            raise ConfigError(
+                f"[target] {section.censoring.settings}: bounds are for regression, and the task is {task}"
+            )
         if section.transform in ("log", "log50k"):
             raise ConfigError(f"[target] transform = {section.transform!r} is for regression, and the task is {task}")
     if section.positive and task != "binary":
@@ -306,7 +376,7 @@ def _refuse_misfits(section: TargetSection, task: Task, columns: tuple[str, ...]
 
 
 def _refuse_empty(table: Table, target: Target) -> None:
-    values = target.read(table)
+    values, bounds = target.read(table), target.bounds(table)
     for index, column in enumerate(target.columns):
         known = values[:, index][~np.isnan(values[:, index])]
         where = f"{table.source.name}: column {column!r}"
@@ -314,6 +384,8 @@ def _refuse_empty(table: Table, target: Target) -> None:
             raise DataError(f"{where} holds infinite values; mend or remove those rows")
         if not len(known):
             raise DataError(f"{where} holds no value at all in {table.n_rows} rows; name another --target")
+        if bounds is not None and (bounds[:, index] != 0)[~np.isnan(values[:, index])].all():
+            raise DataError(all_bounds(where, table.bounds[column], "rows"))
         if target.task == "multilabel" and not np.isin(known, (0, 1)).all():
             odd = known[~np.isin(known, (0, 1))]
             raise DataError(

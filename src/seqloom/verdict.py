@@ -7,18 +7,23 @@ several variants: the best of many equals looks a little better than it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
+from seqloom.chance import Chance
 from seqloom.metrics import METRICS
 from seqloom.stats import Comparison, Interval
 
 
-def verdict(comparison: Comparison, baselines: Collection[str] = ()) -> str:
+def verdict(
+    comparison: Comparison, baselines: Collection[str] = (), by_chance: Mapping[str, Chance] = MappingProxyType({})
+) -> str:
     """A few clauses on the primary metric, joined by semicolons.
 
     `baselines`: names of the naive variants among those compared. If no model is detectably better than the best
     of them, that comes first; then the best variant and its nearest rival; then what is undefined. A difference
-    is told as the advantage of the variant named first: positive is better, also where lower scores are.
+    is told as the advantage of the variant named first: positive is better, also where lower scores are. `by_chance`: scores
+    of few rows held against permuted targets; a best model that may be chance is said to be so, last.
     """
     metric = METRICS[comparison.primary]
     scored = [name for name in comparison.order if not math.isnan(comparison.interval(name).value)]
@@ -37,6 +42,13 @@ def verdict(comparison: Comparison, baselines: Collection[str] = ()) -> str:
         clauses = [*clauses, clause] if models else [clause, *clauses]
     elif len(comparison.order) == 1:
         clauses.append("there is no other variant to compare it with")
+    chance = by_chance.get(models[0]) if models else None
+    if chance is not None and chance.is_likely and math.isfinite(chance.p_value):
+        reached = f"{chance.reached:,.{_decimals([chance.reached], [])}f}"
+        clauses.append(
+            f"{models[0]} may be chance: one in twenty models that know nothing reaches {reached} {metric.name} on these "
+            f"few rows (permutation p = {chance.p_value:.2f})"
+        )
     return "; ".join(clauses)
 
 
@@ -58,7 +70,16 @@ def _rivalry(comparison: Comparison, best: str, rival: str) -> str:
         return f"{best} is better than {rival} by {value} {metric} ({interval})"
     if math.isnan(advantage.low):
         return f"whether {best} is better than {rival} cannot be told ({value} {metric}, {interval})"
-    return f"no detectable difference between {best} and {rival} ({value} {metric}, {interval})"
+    seen = _could_see(comparison, best, rival)
+    return f"no detectable difference between {best} and {rival} ({value} {metric}, {interval}{seen})"
+
+
+def _could_see(comparison: Comparison, a: str, b: str) -> str:
+    """How large a difference would have been seen."""
+    size = comparison.detectable(a, b)
+    if not math.isfinite(size) or size == 0:
+        return ""
+    return f", a true one of {size:,.{_decimals([size], [size])}f} would be detected four times in five"
 
 
 def _with_baseline(comparison: Comparison, models: Sequence[str], baseline: str, clauses: list[str]) -> list[str]:

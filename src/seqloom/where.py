@@ -50,6 +50,11 @@ def rows_where(text: str, table: Table) -> np.ndarray:
     return rows
 
 
+def truth_of(text: str, table: Table) -> pa.Array:
+    """Whether the expression holds in each row, bool (N,), null where a compared value is missing; DataError as `rows_where`."""
+    return _Filter(text, table).mask()
+
+
 class _Filter:
     """One filter over one table; evaluates its syntax tree with Arrow functions."""
 

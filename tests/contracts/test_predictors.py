@@ -91,6 +91,15 @@ def test_a_shuffled_target_is_predicted_at_chance(kind):
 
 
 @every_kind
+def test_outputs_that_calibrate_are_of_a_model_that_has_not_seen_their_targets(kind):
+    case = Case(kind, "binary", n=300, shuffled=True)
+    fitted, valid = case.fit(), case.examples["valid"]
+    outputs = fitted.predict(valid.inputs) if fitted.held_back is None else fitted.held_back
+    assert outputs.shape == (len(valid), 1)
+    assert score("auroc", "binary", valid.y, outputs) < 0.78  # of 50 rows: chance is 0.5, its standard error 0.08
+
+
+@every_kind
 def test_missing_targets_do_not_reach_the_model(kind):
     case = Case(kind, "regression", n=60)
     train = case.examples["train"]

@@ -70,11 +70,14 @@ class ErrorByIdentity:
         identity = np.asarray(identity, np.float64)
         if not self.bands:
             return Expected(*(np.full(len(identity), np.nan) for _ in range(3)))
-        lows = np.array([band.low for band in self.bands])
-        place = np.maximum(np.searchsorted(lows - _ROUNDING, identity, side="right") - 1, 0)
         numbers = np.array([(band.error.value, band.error.low, band.error.high) for band in self.bands])
-        found = np.where(np.isnan(identity)[:, None], np.nan, numbers[place])
+        found = np.where(np.isnan(identity)[:, None], np.nan, numbers[self.place(identity)])
         return Expected(found[:, 0], found[:, 1], found[:, 2])
+
+    def place(self, identity: Floats) -> NDArray[np.intp]:
+        """Which band rows of these identities (N,) belong to, as in `at`; any band for a NaN."""
+        lows = np.array([band.low for band in self.bands])
+        return np.maximum(np.searchsorted(lows - _ROUNDING, np.asarray(identity, np.float64), side="right") - 1, 0)
 
     def is_beyond(self, identity: Floats) -> NDArray[np.bool_]:
         """Which rows (N,) are farther from training rows than any held-back row was: `at` says too little of them."""

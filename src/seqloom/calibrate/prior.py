@@ -125,13 +125,22 @@ def estimate_prevalence(task: Task, p: Floats, train: Sequence[float] | Floats) 
     return np.array([_most_likely(p[:, c], each) for c, each in enumerate(old)])
 
 
-def prior_reference(task: Task, p: Floats) -> PriorReference:
-    """The reference made by predictions p (N, T) of held-back rows, which have the prevalence of training; NaN rows left out."""
+def prior_reference(task: Task, p: Floats, weights: Floats | None = None) -> PriorReference:
+    """The reference made by predictions p (N, T) of held-back rows, which have the prevalence of training; NaN rows left out.
+
+    `weights` (N, T) give them that prevalence if they have another; they count as as many rows as their least effective
+    number, (sum of w)^2 / sum of w^2.
+    """
     p = probabilities(task, p)
-    p = p[~np.isnan(p).any(axis=1)]
-    if len(p) < 2:
+    known = ~np.isnan(p).any(axis=1)
+    w = np.ones_like(p[known]) if weights is None else np.asarray(weights, np.float64)[known]
+    p = p[known]
+    n = ratio(w.sum(axis=0) ** 2, (w**2).sum(axis=0))
+    if not len(p) or not n.min() >= 2:
         return PriorReference(task, (0.0,) * p.shape[1], (0.0,) * p.shape[1], 0)
-    return PriorReference(task, tuple(p.mean(axis=0).tolist()), tuple(p.var(axis=0, ddof=1).tolist()), len(p))
+    mean = (w * p).sum(axis=0) / w.sum(axis=0)
+    variance = (w * (p - mean) ** 2).sum(axis=0) / w.sum(axis=0) * n / (n - 1)
+    return PriorReference(task, tuple(mean.tolist()), tuple(variance.tolist()), int(n.min() + 1e-9))
 
 
 def detect_prior_shift(

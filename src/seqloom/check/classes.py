@@ -35,9 +35,9 @@ class Classes(NamedTuple):
 
 
 def class_targets(table: Table) -> tuple[str, ...]:
-    """The target columns that hold classes: a single one of any number, several only if each has two."""
+    """The target columns that hold classes: a single one of any number, several only if each has two; none with bounds."""
     names = table.roles.targets
-    counts = [n_classes(table.data[name]) for name in names]
+    counts = [0 if name in table.bounds else n_classes(table.data[name]) for name in names]
     return names if counts and (all(each == 2 for each in counts) or (len(names) == 1 and counts[0])) else ()
 
 

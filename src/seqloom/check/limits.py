@@ -1,7 +1,8 @@
 """Findings about the limits of an assay: one value, at an end of a numeric target, that is repeated far more than others.
 
-Such a pile is what is left of measurements beyond the limit. Rows whose sign says that they are bounds are not looked at:
-they are known for what they are (see `seqloom.check.bounds`). Zero at an end is said in its own words, for it may be true.
+Such a pile is what is left of measurements beyond the limit. Rows that are bounds, by their sign or by a limit the user named,
+are not looked at: they are known for what they are (see `seqloom.censored`). Zero at an end is said in its own words, for it
+may be true.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def assay_limits(table: Table) -> list[Finding]:
         values, odd = parsed(table.data[name].combine_chunks())
         if name in classes or odd.any():
             continue
-        rows = np.flatnonzero(np.isfinite(values) & measured(table))
+        rows = np.flatnonzero(np.isfinite(values) & measured(table, name))
         for pile in piles(values[rows]):
             at = rows[values[rows] == pile.value]
             if _one_input_repeated(table, at):
@@ -99,21 +100,23 @@ def _one_input_repeated(table: Table, rows: np.ndarray) -> bool:
 def _finding(table: Table, name: str, pile: Pile, rows: np.ndarray, n_rows: int) -> Finding:
     place = f"at the {pile.end}" if pile.n_beyond == 0 else f"near the {pile.end}"
     shown = f"{pile.value:.6g}"
-    among = " of the rows that are no bound" if table.roles.inequality is not None else ""
+    signed = table.roles.inequality is not None or name in table.bounds
+    among = " of the rows that are no bound" if signed else ""
     head = (
         f"{table.source.name}: {shown} occurs {pile.n_rows:,} times ({pile.n_rows / n_rows:.1%}{among}) {place} of {name!r}, "
         f"{pile.times:.0f} times as often as any value near it"
     )
+    cap = "cap_above" if pile.end == "top" else "cap_below"
     if pile.value == 0:
         message = (
             f"{head}: either nothing was there to be measured, or it was too little for the assay; if that is a limit, "
-            "a model of the mean takes it for a value"
+            f"a model of the mean takes it for a value, unless you type --set target.{cap}=0"
         )
         return finding_at(table, "zeros", "info", message, rows)
     sign = ">" if pile.end == "top" else "<"
     quoted = name if name.isidentifier() else f"`{name}`"
     message = (
-        f"{head}: probably '{sign} {shown}', a limit of the assay; treat these rows as censored, or leave them out with "
-        f'--where "{quoted} != {pile.value!r}"'
+        f"{head}: probably '{sign} {shown}', a limit of the assay; take these rows for bounds with "
+        f'--set target.{cap}={pile.value!r}, or leave them out with --where "{quoted} != {pile.value!r}"'
     )
     return finding_at(table, "assay-limit", "warning", message, rows)

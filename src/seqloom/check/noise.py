@@ -37,7 +37,7 @@ def noise(table: Table, codes: np.ndarray, target: str, rule: ReplicateRule) -> 
     values, odd = parsed(table.data[target].combine_chunks())
     if odd.any():
         return []
-    rows = np.flatnonzero(np.isfinite(values) & measured(table))
+    rows = np.flatnonzero(np.isfinite(values) & measured(table, target))
     wide = is_wide(values[rows])
     y = np.log(values[rows]) if wide else values[rows]
     deviations, members = _deviations(codes[rows], y)

@@ -14,6 +14,7 @@ import numpy as np
 
 from seqloom.alphabet import Alphabet
 from seqloom.errors import DataError
+from seqloom.findings import Finding
 from seqloom.registry import Recipe
 from seqloom.table import Table
 from seqloom.tokens import Tokens
@@ -57,11 +58,16 @@ class FittedEncoder(ABC):
     def state(self) -> State:
         """All that was learnt, as arrays; `recipe.restore(state)` gives the encoder back."""
 
+    def findings(self, table: Table) -> tuple[Finding, ...]:
+        """What to know before the numbers of this table are believed, such as a column that it lacks; nothing by default."""
+        return ()
+
 
 class Encoder(Recipe, ABC):
     """A recipe for turning inputs into numbers: the `[encoder]` section."""
 
-    gives: ClassVar[Literal["features", "tokens"]] = "features"
+    gives: ClassVar[Literal["features", "tokens", "groups"]] = "features"
+    """`groups` are features too, but one column of names in numbers: no model that weighs features can read them."""
 
     @abstractmethod
     def fit(self, table: Table) -> FittedEncoder:
@@ -95,12 +101,11 @@ class FeatureEncoder(Encoder):
         learnt = tuple(self.learn(table.tokens(column), table.alphabets[column]) for column in columns)
         fitted = FittedFeatures(self, learnt, np.zeros(0), np.ones(0))
         raw = fitted.unscaled(table)
-        mean, std = raw.mean(0, dtype=np.float64), raw.std(0, dtype=np.float64)
-        n_covariates = len(table.roles.covariates)
+        mean, std = scale_of(raw)
         if not self.scales:
-            own = raw.shape[1] - n_covariates
+            own = raw.shape[1] - len(table.roles.covariates)
             mean[:own], std[:own] = 0.0, 1.0
-        return FittedFeatures(self, learnt, mean, np.where(std > 1e-12, std, 1.0))
+        return FittedFeatures(self, learnt, mean, std)
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""
@@ -143,6 +148,14 @@ class FittedFeatures(FittedEncoder):
             f"column/{index}/{name}": value for index, state in enumerate(self.learnt) for name, value in state.items()
         }
         return flat | {"columns": np.array([len(self.learnt)]), "mean": self.mean, "std": self.std}
+
+
+def scale_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column of `values` (N, D), float64 (D,); 1 where a column never varies."""
+    if not len(values):
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
+    std = values.std(0, dtype=np.float64)
+    return values.mean(0, dtype=np.float64), np.where(std > 1e-12, std, 1.0)
 
 
 def covariates_of(table: Table) -> np.ndarray:

@@ -124,6 +124,17 @@ class Descriptors(FeatureEncoder):
         return np.concatenate(columns, axis=1).astype(np.float32)
 
 
+def residue_hydropathy() -> np.ndarray:
+    """Hydropathy by id of a protein, float64 (V,) (Kyte and Doolittle 1982).
+
+    B, Z and J are the means of the two residues each may be, U is read as C, O as K; X, stops, gaps and padding are 0.
+    """
+    of = dict(zip(_ORDER, HYDROPATHY, strict=True))
+    read_as = {"B": "DN", "Z": "EQ", "J": "IL", "U": "C", "O": "K"}
+    symbols = [read_as.get(symbol, symbol) for symbol in PROTEIN.symbols]
+    return np.array([0.0, *(np.mean([of.get(each, 0.0) for each in symbol]) for symbol in symbols)])
+
+
 def charge(counts: np.ndarray, ph: np.ndarray | float) -> np.ndarray:
     """Net charge at a pH by Henderson-Hasselbalch, float64 (N,), from counts of the 20 residues (N, 20)."""
     number = {symbol: counts[:, index] for index, symbol in enumerate(_ORDER)}

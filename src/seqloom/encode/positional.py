@@ -104,22 +104,29 @@ class Blosum62(PositionalEncoder):
             raise ConfigError(
                 f"encoder 'blosum62' is for proteins, and the alphabet is {alphabet.name}; use one-hot or kmer"
             )
-        from scoring_matrices import ScoringMatrix
-
-        matrix = ScoringMatrix.from_name("BLOSUM62")
-        rows = {a: [matrix[a, b] for b in PROTEIN.standard] for a in PROTEIN.standard + "BZX"}
-        rows |= {
-            "U": rows["C"],
-            "O": rows["K"],
-            "J": [(i + el) / 2 for i, el in zip(rows["I"], rows["L"], strict=True)],
-        }
-        rows["*"] = [matrix["*", b] for b in PROTEIN.standard]
-        empty = [0.0] * len(PROTEIN.standard)
-        return np.array([empty] + [rows.get(symbol, empty) for symbol in alphabet.symbols], np.float32) / 4
+        rows = blosum62_scores()[:, alphabet.ids(alphabet.standard)]
+        rows[[0, *alphabet.ids("-.")]] = 0.0
+        return (rows / 4).astype(np.float32)
 
     def components(self, alphabet: Alphabet, present: np.ndarray) -> np.ndarray:
         """All 20."""
         return np.arange(len(PROTEIN.standard))
+
+
+def blosum62_scores() -> np.ndarray:
+    """BLOSUM62 scores of protein ids, float64 (V, V) (Henikoff and Henikoff 1992, PNAS 89:10915).
+
+    B, Z, X and the stop are the matrix's own; U scores as C, O as K, J as the mean of I and L. A gap, and no residue (id 0),
+    score as low as a stop, -4, against residues and 0 against each other.
+    """
+    from scoring_matrices import ScoringMatrix
+
+    matrix = ScoringMatrix.from_name("BLOSUM62")
+    read_as = [{"U": "C", "O": "K", "J": "IL", "-": "*", ".": "*"}.get(each, each) for each in "-" + PROTEIN.symbols]
+    scores = np.array([[np.mean([matrix[a, b] for a in left for b in right]) for right in read_as] for left in read_as])
+    nothing = [0, *PROTEIN.ids("-.")]
+    scores[np.ix_(nothing, nothing)] = 0.0
+    return scores
 
 
 def _column(tokens: Tokens, layout: int, position: int) -> np.ndarray:

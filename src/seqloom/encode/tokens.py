@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
+from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of, scale_of
 from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.table import Table
@@ -32,8 +32,6 @@ class TokenEncoder(Encoder):
 
     def fit(self, table: Table) -> FittedEncoder:
         """Learn the scale of the covariates and the ranges of ids."""
-        covariates = covariates_of(table).astype(np.float64)
-        std = covariates.std(0) if len(covariates) else np.ones(covariates.shape[1])
         sizes = np.array([table.alphabets[column].size for column in table.roles.sequences])
         n_symbols = int((sizes - 1).sum())
         if n_symbols + 2 > MOST_IDS:
@@ -41,7 +39,7 @@ class TokenEncoder(Encoder):
                 f"encoder 'tokens' has ids for {MOST_IDS} symbols, and {len(sizes)} sequence columns hold {n_symbols}; "
                 "name fewer columns with --sequence, or use predictors that take features"
             )
-        return FittedTokens(self, sizes, covariates.mean(0), np.where(std > 1e-12, std, 1.0))
+        return FittedTokens(self, sizes, *scale_of(covariates_of(table)))
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""

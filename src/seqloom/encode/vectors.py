@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pyarrow as pa
 
-from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of
+from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of, scale_of
 from seqloom.errors import ConfigError, DataError
 from seqloom.read.source import locate
 from seqloom.registry import register
@@ -43,8 +43,7 @@ class Vectors(Encoder):
                 "[encoder] kind = 'vectors' needs its file: --set encoder.path=FILE (.h5, .npz or .parquet)"
             )
         raw = FittedVectors(self, np.zeros(0), np.ones(0)).unscaled(table)
-        mean, std = raw.mean(0, dtype=np.float64), raw.std(0, dtype=np.float64)
-        return FittedVectors(self, mean, np.where(std > 1e-12, std, 1.0))
+        return FittedVectors(self, *scale_of(raw))
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is; vectors themselves stay in their file."""

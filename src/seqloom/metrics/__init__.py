@@ -14,11 +14,15 @@ is defined, and the others are counted. A NaN among the predictions of known tar
 metric of that column is NaN; an infinite one has a place in an order and no other metric. A class index outside
 0..T-1 is a class the model does not know: a class of its own, always wrong, to which it gave the probability 0.
 
+A target may be a bound of the true one (`bounds` int8 (N, C), -1 at most, 1 at least): what a metric makes of these rows is
+decided in `bounds`.
+
 `base` says what a metric is, `regression`, `ranking`, `top` and `classes` hold them, `scoring` computes them,
 `within` takes them group by group. What is drawn is decided in `bootstrap`, intervals in `stats`.
 """
 
 from seqloom.metrics.base import Metric, Task, macro
+from seqloom.metrics.bounds import Bounds, left_out
 from seqloom.metrics.classes import THRESHOLD, PerClass, per_class
 from seqloom.metrics.scoring import (
     METRICS,
@@ -39,6 +43,7 @@ __all__ = [
     "METRICS",
     "PROBABILITY_SLACK",
     "THRESHOLD",
+    "Bounds",
     "Metric",
     "PerClass",
     "Ranking",
@@ -50,6 +55,7 @@ __all__ = [
     "default_metrics",
     "draw_summaries",
     "find_metric",
+    "left_out",
     "macro",
     "per_class",
     "score",

@@ -40,6 +40,8 @@ class Metric:
     undefined: str
     """When it is NaN."""
     prepare: Callable[[Predicted], Value]
+    takes_bounds: bool = False
+    """Whether rows whose target is a bound count, with a target that is the prediction where this is beyond the bound."""
 
 
 def nothing(sample: Sample) -> Floats:

@@ -58,7 +58,7 @@ METRICS = (
     Metric("pearson", REGRESSION, True, False, True, "linear correlation", _CONSTANT, _pearson),
     Metric("r2", REGRESSION, True, False, True, "1 - mean squared error / variance of the targets",
            "the targets are constant", _r2),
-    Metric("rmse", REGRESSION, False, False, False, "root of the mean squared error", EMPTY, _rmse),
-    Metric("mae", REGRESSION, False, False, False, "mean absolute error", EMPTY, _mae),
+    Metric("rmse", REGRESSION, False, False, False, "root of the mean squared error", EMPTY, _rmse, True),
+    Metric("mae", REGRESSION, False, False, False, "mean absolute error", EMPTY, _mae, True),
 )
 # fmt: on

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seqloom.errors import ConfigError, DataError
 from seqloom.metrics import classes, ranking, regression, top
 from seqloom.metrics.base import Metric, Task, Value, macro, nothing
+from seqloom.metrics.bounds import Bounds
 from seqloom.resample import Column, Drawn, Floats, Predicted, Sample, blocks
 
 PROBABILITY_SLACK = 1e-6  # rounding of float32 models; log_loss clips and brier does not notice
@@ -75,19 +76,27 @@ def find_metric(name: str, task: Task) -> Metric:
     return METRICS[name]
 
 
-def score(name: str, task: Task, y: Floats, p: Floats) -> float:
+def score(name: str, task: Task, y: Floats, p: Floats, bounds: Bounds | None = None) -> float:
     """The metric of predictions p (N, T) for targets y (N, C), averaged over columns; NaN where undefined.
 
+    `bounds` (N, C), of a regression: what is made of targets that are bounds is decided in `metrics.bounds`.
     ConfigError for a metric that does not exist or fit; DataError for probabilities outside 0..1; ValueError for
     shapes that do not fit, or classes that are no indices.
 
     >>> score("auroc", "binary", np.array([[0.0], [1.0], [1.0]]), np.array([[0.2], [0.1], [0.7]]))
     0.5
     """
-    return float(scores(name, task, y, p).value[0])
+    return float(scores(name, task, y, p, bounds=bounds).value[0])
 
 
-def scores(name: str, task: Task, y: Floats, p: Floats, counts: NDArray[np.integer] | None = None) -> Scores:
+def scores(
+    name: str,
+    task: Task,
+    y: Floats,
+    p: Floats,
+    counts: NDArray[np.integer] | None = None,
+    bounds: Bounds | None = None,
+) -> Scores:
     """The metric in every draw of `counts` int (R, N): what it would be with each row repeated that often.
 
     Without counts one draw with every row once. Raises as `score`.
@@ -95,7 +104,7 @@ def scores(name: str, task: Task, y: Floats, p: Floats, counts: NDArray[np.integ
     if counts is None:
         counts = np.ones((1, len(y)), np.int32)
     cut = (counts[block] for block in blocks(*counts.shape))
-    parts = [part[0, 0] for part in score_draws((name,), task, y, (p,), cut)]
+    parts = [part[0, 0] for part in score_draws((name,), task, y, (p,), cut, bounds)]
     per_target = np.concatenate(parts) if parts else np.empty((0, y.shape[1]))
     return Scores(macro(per_target), per_target, np.isnan(per_target).sum(axis=1))
 
@@ -106,24 +115,27 @@ def score_draws(
     y: Floats,
     predictions: Sequence[Floats],
     counts: Iterable[NDArray[np.integer]],
+    bounds: Bounds | None = None,
 ) -> Iterator[Floats]:
     """Per block of counts (R, N), the metrics of all predictions: float64 (predictions, metrics, R, C).
 
-    Sorting is done once and draws are shared by all predictions. Raises as `score`.
+    Sorting is done once and draws are shared by all predictions. `bounds` and what is raised are those of `score`.
     """
     metrics = [find_metric(name, task) for name in names]
     for p in predictions:
         check(metrics, task, y, p)
-    columns = [Column(np.asarray(y[:, c], np.float64)) for c in range(y.shape[1])]
-    prepared = [[_prepare(metrics, task, c, column, p) for p in predictions] for c, column in enumerate(columns)]
+    if bounds is not None and (task != "regression" or bounds.shape != y.shape):
+        raise ValueError(f"{task}: bounds {bounds.shape} do not fit targets {y.shape}")
+    parts = [part for c in range(y.shape[1]) for part in _parts(metrics, y[:, c], c, bounds)]
+    prepared = [[_prepare(metrics, task, part, p) for p in predictions] for part in parts]
     for block in counts:
-        values = np.empty((len(predictions), len(metrics), len(block), len(columns)))
-        for c, column in enumerate(columns):
-            drawn = Drawn(column, block)
-            for i, (predicted, functions) in enumerate(prepared[c]):
+        values = np.empty((len(predictions), len(metrics), len(block), y.shape[1]))
+        for part, own in zip(parts, prepared, strict=True):
+            drawn = Drawn(part.column, block)
+            for i, (predicted, functions) in enumerate(own):
                 sample = Sample(drawn, predicted)
-                for m, value in enumerate(functions):
-                    values[i, m, :, c] = value(sample)
+                for m, value in functions:
+                    values[i, m, :, part.c] = value(sample)
         yield values
 
 
@@ -161,14 +173,40 @@ def check(metrics: Sequence[Metric], task: Task, y: Floats, p: Floats) -> None:
         )
 
 
-def _prepare(metrics: Sequence[Metric], task: Task, c: int, column: Column, p: Floats) -> tuple[Predicted, list[Value]]:
-    values = np.asarray(p if task == "multiclass" else p[:, c], np.float64)
-    predicted = Predicted(column, values)
+class _Part(NamedTuple):
+    """The rows of one target that some of the metrics are taken of."""
+
+    c: int
+    column: Column
+    metrics: tuple[int, ...]
+    bounds: Bounds | None = None  # (n,) in the order of the column
+
+
+def _parts(metrics: Sequence[Metric], y: Floats, c: int, bounds: Bounds | None) -> list[_Part]:
+    """One part of target y (N,), or where there are bounds one with these rows and one without."""
+    every, own = tuple(range(len(metrics))), None if bounds is None else bounds[:, c]
+    if own is None or not own[~np.isnan(y)].any():
+        return [_Part(c, Column(np.asarray(y, np.float64)), every)]
+    found = []
+    for takes in (True, False):
+        asked = tuple(m for m in every if metrics[m].takes_bounds is takes)
+        if asked:
+            column = Column(np.where((own == 0) | takes, y, np.nan))
+            found.append(_Part(c, column, asked, own[column.rows] if takes else None))
+    return found
+
+
+def _prepare(
+    metrics: Sequence[Metric], task: Task, part: _Part, p: Floats
+) -> tuple[Predicted, list[tuple[int, Value]]]:
+    """A prediction, and its metrics by their place among all."""
+    values = np.asarray(p if task == "multiclass" else p[:, part.c], np.float64)
+    predicted = Predicted(part.column, values, part.bounds)
     functions = []
-    for each in metrics:
+    for m in part.metrics:
         # An infinite value has a place in an order and nothing else; a NaN has none.
-        fine = not np.isnan(predicted.p).any() if each.ranks_only else _finite(predicted)
-        functions.append(each.prepare(predicted) if fine and len(column.y) else nothing)
+        fine = not np.isnan(predicted.p).any() if metrics[m].ranks_only else _finite(predicted)
+        functions.append((m, metrics[m].prepare(predicted) if fine and len(part.column.y) else nothing))
     return predicted, functions
 
 

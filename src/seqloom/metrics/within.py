@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from seqloom.errors import ConfigError
 from seqloom.metrics.base import Metric, Task
+from seqloom.metrics.bounds import Bounds, target_of
 from seqloom.metrics.scoring import METRICS, check, find_metric, score
 from seqloom.resample import Floats, blocks, cumulate, held, ratio
 
@@ -94,12 +95,20 @@ class SummaryDraws(NamedTuple):
 
 
 def within_groups(
-    name: str, task: Task, y: Floats, p: Floats, groups: NDArray[Any], *, fewest: int = FEWEST_IN_GROUP
+    name: str,
+    task: Task,
+    y: Floats,
+    p: Floats,
+    groups: NDArray[Any],
+    *,
+    fewest: int = FEWEST_IN_GROUP,
+    bounds: Bounds | None = None,
 ) -> WithinGroups:
     """The metric of predictions p (N, T) for targets y (N, C) within each of `groups` (N,), labels of any kind.
 
     A group's score is the mean over columns that have `fewest` known targets there (and unequal ones, where the
-    metric needs that) and a defined metric. A label of None or NaN is no group. Raises as `metrics.score`;
+    metric needs that) and a defined metric. A label of None or NaN is no group. Targets that are bounds, int8 (N, C), are held
+    against predictions or left out as in `metrics.bounds`, and known in the first case only. Raises as `metrics.score`;
     ConfigError for `fewest` below 1.
 
     >>> y, p = np.array([[1.0], [2.0], [8.0], [9.0], [9.0]]), np.array([[2.0], [1.0], [8.0], [9.0], [9.0]])
@@ -108,6 +117,7 @@ def within_groups(
     """
     metric = find_metric(name, task)
     check([metric], task, y, p)
+    y = target_of(metric, y, p, bounds)
     if groups.shape != (len(y),):
         raise ValueError(f"groups {groups.shape} for {len(y)} rows")
     if fewest < 1:

@@ -85,11 +85,28 @@ def families(
     return _described(tokens, label[row_of], found)
 
 
+def mutations_of(tokens: Tokens, label: np.ndarray, wild_types: Tokens) -> Mutations:
+    """The mutations, in ids with sites from 1, of each row from the wild type that `label` (int64 (N,), -1 for none) names."""
+    order = np.argsort(label, kind="stable")
+    starts = np.searchsorted(label[order], np.arange(len(wild_types) + 1))
+    parts = [_no_mutations()]
+    for family in np.unique(label[label >= 0]).tolist():
+        rows = order[starts[family] : starts[family + 1]]
+        reference = wild_types.values[wild_types.offsets[family] : wild_types.offsets[family + 1]]
+        own = edits(reference, tokens.take(rows))
+        parts.append(own._replace(rows=rows[own.rows]))
+    mutations = Mutations(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return mutations.where(np.lexsort((mutations.sites, mutations.rows)))
+
+
 def no_families(n_rows: int) -> Families:
     """Of rows that are no variants."""
-    nothing = Mutations(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.uint8, np.uint8)))
     empty = Tokens(np.zeros(0, np.uint8), np.zeros(1, np.int64))
-    return Families(np.full(n_rows, -1), empty, (), np.zeros(0, np.int64), np.zeros(n_rows, np.int64), nothing)
+    return Families(np.full(n_rows, -1), empty, (), np.zeros(0, np.int64), np.zeros(n_rows, np.int64), _no_mutations())
+
+
+def _no_mutations() -> Mutations:
+    return Mutations(*(np.zeros(0, kind) for kind in (np.int64, np.int64, np.uint8, np.uint8)))
 
 
 def _clusters(group: np.ndarray) -> list[np.ndarray]:
@@ -212,12 +229,6 @@ def _described(tokens: Tokens, label: np.ndarray, found: list[Reference]) -> Fam
     label = place[label]
     references = [found[each] for each in order]
     wild_types = _sequences(references)
-    parts = []
-    for family, reference in enumerate(references):
-        rows = np.flatnonzero(label == family)
-        own = edits(reference.ids, tokens.take(rows))
-        parts.append(own._replace(rows=rows[own.rows]))
-    mutations = Mutations(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-    mutations = mutations.where(np.lexsort((mutations.sites, mutations.rows)))
+    mutations = mutations_of(tokens, label, wild_types)
     bases = tuple(each.basis for each in references)
     return Families(label, wild_types, bases, near_groups(wild_types), mutations.counts(len(tokens)), mutations)

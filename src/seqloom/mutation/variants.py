@@ -9,9 +9,10 @@ import numpy as np
 from seqloom.errors import DataError
 from seqloom.findings import Finding, finding
 from seqloom.mutation.families import Families, families
-from seqloom.tokens import join
+from seqloom.tokens import Tokens, join
 
 if TYPE_CHECKING:
+    from seqloom.alphabet import Alphabet
     from seqloom.table import Table
 
 MOST_NAMED = 5
@@ -27,11 +28,28 @@ def families_of(table: Table) -> Families:
     return table.remembered("families", "", lambda: _families(table))
 
 
+def mostly_variants(table: Table) -> bool:
+    """Whether half of the rows or more are variants, and some of them mutated."""
+    found = families_of(table)
+    return 2 * int((found.label >= 0).sum()) >= table.n_rows and bool(found.edits.any())
+
+
+def chains(table: Table) -> Tokens:
+    """Each row as one chain of its sequence columns: what families are told from."""
+    return join([table.tokens(column) for column in table.roles.sequences])
+
+
+def chain_alphabet(table: Table) -> Alphabet | None:
+    """The one alphabet of all sequence columns; None where they have several, and for SMILES, which have no sites."""
+    found = {table.alphabets[column].name: table.alphabets[column] for column in table.roles.sequences}
+    return None if len(found) > 1 or "smiles" in found else next(iter(found.values()))
+
+
 def needed_families(table: Table, kind: str) -> Families:
     """The families of a table that is to be split by its mutations; DataError where less than half of its rows are variants."""
     found = families_of(table)
     n_variants = int((found.label >= 0).sum())
-    if 2 * n_variants < table.n_rows or not found.edits.any():
+    if not mostly_variants(table):
         raise DataError(
             f"{table.source.name}: [split] kind = {kind!r} is for variants of few wild types, and {n_variants:,} of "
             f"{table.n_rows:,} rows are mutants of a sequence that others are mutants of too; name the wild type with "
@@ -78,16 +96,14 @@ def _first_letters(found: Families, table: Table, family: int) -> str:
 
 def _families(table: Table) -> Families:
     columns = table.roles.sequences
-    alphabets = {table.alphabets[column].name: table.alphabets[column] for column in columns}
-    if "smiles" in alphabets or len(alphabets) > 1:
+    alphabet = chain_alphabet(table)
+    if alphabet is None:
         found = ", ".join(f"{column!r} is {table.alphabets[column].name}" for column in columns)
         raise DataError(
             f"{table.source.name}: families of variants are told for proteins, or for nucleic acids, and {found}; name one "
             "column with --sequence COLUMN, or use another split such as scaffold, similarity or random"
         )
-    (alphabet,) = alphabets.values()
     wild_type = None
     if table.wild_type is not None and len(columns) == 1:
         wild_type = alphabet.look_up[np.frombuffer(table.wild_type.sequence.encode(), np.uint8)]
-    tokens = join([table.tokens(column) for column in columns])
-    return families(tokens, alphabet, wild_type=wild_type, one_family=table.roles.mutations is not None)
+    return families(chains(table), alphabet, wild_type=wild_type, one_family=table.roles.mutations is not None)

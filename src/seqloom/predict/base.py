@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.target import Target
 from seqloom.training.settings import TrainSection
+
+if TYPE_CHECKING:
+    from seqloom.split.base import Partition
+    from seqloom.table import Table
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,27 @@ class Examples:
 
     inputs: Inputs
     y: np.ndarray  # float64 (N, C), model scale, NaN = missing
+    bounds: np.ndarray | None = None
+    """int8 (N, C): the true value is at most y (-1), y (0) or at least y (1); None where all are y."""
+    weights: np.ndarray | None = None
+    """float64 (N, C): how much each target counts, 1 in the mean of training rows; None where all count alike."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> Examples:
         """The examples of `rows`, in that order."""
-        return Examples(self.inputs.take(rows), self.y[rows])
+        return Examples(self.inputs.take(rows), self.y[rows], _taken(self.bounds, rows), _taken(self.weights, rows))
 
     def known(self, column: int) -> Examples:
         """The rows whose target in this column is known, with that column alone."""
         rows = np.flatnonzero(~np.isnan(self.y[:, column]))
-        return Examples(self.inputs.take(rows), self.y[rows][:, [column]])
+        bounds, weights = (None if each is None else each[rows][:, [column]] for each in (self.bounds, self.weights))
+        return Examples(self.inputs.take(rows), self.y[rows][:, [column]], bounds, weights)
+
+
+def _taken(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]
 
 
 def _ignore(*_: object) -> None:
@@ -85,8 +98,10 @@ class Job:
     """Where checkpoints and curves are written; None keeps nothing."""
     monitor: Mapping[str, Examples] = field(default_factory=dict)
     """Examples scored after every epoch for the curves and never used for anything else."""
-    score: Callable[[np.ndarray, np.ndarray], float] | None = None
-    """The primary metric of (y, predictions), for the curves."""
+    score: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float] | None = None
+    """The primary metric of (y, predictions, bounds), for the curves."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that y is an index of; empty where targets have no names of their own."""
     log: Callable[[str], None] = _ignore
     progress: Callable[[int, int], None] = _ignore
     """Told (epochs done, epochs at most)."""
@@ -94,6 +109,10 @@ class Job:
 
 class Fitted(ABC):
     """A predictor that has seen its training rows."""
+
+    held_back: np.ndarray | None = None
+    """Outputs (N, T) for the valid rows by a model that was not trained on them, where this one was; None where `predict` of the
+    valid rows is just that. Not part of `state`."""
 
     @abstractmethod
     def predict(self, inputs: Inputs) -> np.ndarray:
@@ -107,15 +126,30 @@ class Fitted(ABC):
 class Predictor(Recipe, ABC):
     """A recipe for a model: the `[predictor]` section."""
 
-    takes: ClassVar[Literal["features", "tokens"]] = "features"
+    takes: ClassVar[Literal["features", "tokens", "groups"]] = "features"
+    reads: ClassVar[str] = ""
+    """Kind of the only encoder it makes sense with; '' leaves that to `[encoder]`."""
     stochastic: ClassVar[bool] = False
     """Whether another seed gives another model; if not, one member per fold is fitted whatever `train.seeds` says."""
     baseline: ClassVar[bool] = False
     """Whether it stands in every comparison as a naive yardstick."""
+    censored: ClassVar[Literal["loss", "imputed", "equal"]] = "imputed"
+    """What becomes of targets that are bounds: the model's own loss knows them, they are replaced by what is expected beyond
+    them (see `seqloom.predict.bounds`), or they are taken for values."""
+    weighs_classes: ClassVar[bool] = False
+    """Whether it learns by `Examples.weights`, and so takes `train.class_weight`."""
+
+    def suits(self, table: Table, partition: Partition) -> bool:
+        """Whether a baseline that nobody named has something to say about this table; yes by default."""
+        return True
 
     @abstractmethod
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
-        """Learn from `train`; `valid` may choose penalties and epochs, and may be empty."""
+        """Learn from `train`; `valid` may choose penalties and epochs, and may be empty.
+
+        Called by `seqloom.predict.fitting`, after which there are bounds only where `censored` is "loss", and weights only where
+        `weighs_classes`.
+        """
 
     @abstractmethod
     def restore(self, state: State, dims: Dims) -> Fitted:
@@ -145,18 +179,33 @@ def indicator(y: np.ndarray, dims: Dims) -> np.ndarray:
     return np.where(np.isnan(y), np.nan, y == np.arange(dims.n_outputs))
 
 
-def default_loss(y: np.ndarray, predicted: np.ndarray, dims: Dims) -> float:
-    """Mean squared error, or mean log loss, over known targets; infinite when none is known."""
+def default_loss(
+    y: np.ndarray,
+    predicted: np.ndarray,
+    dims: Dims,
+    bounds: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> float:
+    """Mean squared error, or mean log loss, over known targets; infinite when none is known.
+
+    A prediction beyond its bound has no error (`bounds`, as in Examples); `weights` (N, C) multiply the loss of each target.
+    """
     known = ~np.isnan(y)
     if not known.any():
         return float("inf")
     if dims.task == "regression":
-        return float(np.mean((predicted - y)[known] ** 2))
-    clipped = np.clip(predicted, 1e-7, 1 - 1e-7)
-    if dims.task == "multiclass":
-        rows = np.flatnonzero(known[:, 0])
-        return float(-np.log(clipped[rows, y[rows, 0].astype(np.int64)]).mean())
-    return float(-np.where(y[known] > 0, np.log(clipped[known]), np.log1p(-clipped[known])).mean())
+        errors = predicted - y
+        if bounds is not None:
+            errors = np.where(bounds * errors > 0, 0.0, errors)
+        each = errors[known] ** 2
+    else:
+        clipped = np.clip(predicted, 1e-7, 1 - 1e-7)
+        if dims.task == "multiclass":
+            rows = np.flatnonzero(known[:, 0])
+            each = -np.log(clipped[rows, y[rows, 0].astype(np.int64)])
+        else:
+            each = -np.where(y[known] > 0, np.log(clipped[known]), np.log1p(-clipped[known]))
+    return float(np.mean(each if weights is None else each * weights[known]))
 
 
 def together(train: Examples, valid: Examples) -> Examples:
@@ -164,4 +213,7 @@ def together(train: Examples, valid: Examples) -> Examples:
     if not len(valid):
         return train
     features = np.concatenate([features_of(train.inputs), features_of(valid.inputs)])
-    return Examples(Inputs(features=features), np.concatenate([train.y, valid.y]))
+    both = None
+    if train.weights is not None and valid.weights is not None:
+        both = np.concatenate([train.weights, valid.weights])
+    return Examples(Inputs(features=features), np.concatenate([train.y, valid.y]), weights=both)

@@ -21,6 +21,8 @@ class Boosting(Predictor):
     Several target columns are fitted one by one.
     """
 
+    weighs_classes = True
+
     rounds: int = 300
     """Most rounds."""
     lr: float = 0.1
@@ -61,8 +63,12 @@ class Boosting(Predictor):
             "random_state": job.seed,
         }
         kind = HistGradientBoostingRegressor if dims.task == "regression" else HistGradientBoostingClassifier
-        held_out = {"X_val": features_of(valid.inputs), "y_val": valid.y[:, 0]} if stopping else {}
-        model = kind(**settings).fit(features_of(train.inputs), y, **held_out)
+        held_out: dict[str, Any] = {}
+        if stopping:
+            held_out = {"X_val": features_of(valid.inputs), "y_val": valid.y[:, 0]}
+            held_out["sample_weight_val"] = None if valid.weights is None else valid.weights[:, 0]
+        weights = None if train.weights is None else train.weights[:, 0]
+        model = kind(**settings).fit(features_of(train.inputs), y, weights, **held_out)
         job.log(f"boosting: {model.n_iter_} rounds")
         classes = model.classes_.astype(np.int64) if dims.task == "multiclass" else np.zeros(1, np.int64)
         return _arrays(model, classes, dims)

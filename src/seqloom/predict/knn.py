@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,17 +37,19 @@ class KNN(Predictor):
 
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """Keep the training and valid rows, and choose k."""
-        k = self.k or (self._chosen(train, valid, job) if len(valid) else 5)
-        return _fitted(together(train, valid), k, job.dims)
+        if not len(valid):
+            return _fitted(train, self.k or 5, job.dims)
+        alone = _fitted(train, self.k or NEIGHBOURS[-1], job.dims)
+        nearest = alone.nearest(valid.inputs)
+        k = self.k or self._chosen(alone, nearest, valid, job)
+        return replace(_fitted(together(train, valid), k, job.dims), held_back=alone.averaged(nearest[:, :k]))
 
     def restore(self, state: State, dims: Dims) -> Fitted:
         """The rows of `state()`."""
         return FittedKNN(state["features"], state["y"], state["prior"], int(state["k"][0]), dims)
 
-    def _chosen(self, train: Examples, valid: Examples, job: Job) -> int:
-        largest = _fitted(train, NEIGHBOURS[-1], job.dims)
-        nearest = largest.nearest(valid.inputs)
-        losses = [default_loss(valid.y, largest.averaged(nearest[:, :k]), job.dims) for k in NEIGHBOURS]
+    def _chosen(self, alone: FittedKNN, nearest: np.ndarray, valid: Examples, job: Job) -> int:
+        losses = [default_loss(valid.y, alone.averaged(nearest[:, :k]), job.dims) for k in NEIGHBOURS]
         k = NEIGHBOURS[int(np.argmin(losses))]
         job.log(f"knn: {k} neighbours of {', '.join(map(str, NEIGHBOURS))}")
         return k
@@ -66,6 +68,7 @@ class FittedKNN(Fitted):
     prior: np.ndarray  # float64 (T,)
     k: int
     dims: Dims
+    held_back: np.ndarray | None = None
 
     def predict(self, inputs: Inputs) -> np.ndarray:
         """Mean targets of the nearest rows, (N, T)."""

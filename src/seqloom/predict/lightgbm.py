@@ -20,6 +20,8 @@ class LightGBM(Predictor):
     Several target columns are fitted one by one.
     """
 
+    weighs_classes = True
+
     rounds: int = 1000
     """Most rounds."""
     lr: float = 0.05
@@ -50,10 +52,11 @@ class LightGBM(Predictor):
         }  # fmt: skip
         if task == "multiclass":
             settings["num_class"] = job.dims.n_outputs
-        data = library.Dataset(features_of(train.inputs), train.y[:, 0], free_raw_data=False)
+        weights, held_weights = (None if each.weights is None else each.weights[:, 0] for each in (train, valid))
+        data = library.Dataset(features_of(train.inputs), train.y[:, 0], weight=weights, free_raw_data=False)
         if not len(valid):
             return library.train(settings, data, num_boost_round=100)
-        held_out = library.Dataset(features_of(valid.inputs), valid.y[:, 0], reference=data)
+        held_out = library.Dataset(features_of(valid.inputs), valid.y[:, 0], weight=held_weights, reference=data)
         stop = library.early_stopping(self.patience, verbose=False)
         booster = library.train(settings, data, self.rounds, valid_sets=[held_out], callbacks=[stop])
         job.log(f"lightgbm: {booster.best_iteration} rounds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Linear(Predictor):
     """
 
     baseline = True
+    weighs_classes = True
 
     penalty: float = 0.0
     """L2 penalty; 0 chooses it on valid rows."""
@@ -31,28 +32,36 @@ class Linear(Predictor):
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """One linear model per target column."""
         parts = [self._fit_column(train.known(c), valid.known(c), job) for c in range(job.dims.n_targets)]
-        coef = np.concatenate([part[0] for part in parts])
-        return FittedLinear(coef, np.concatenate([part[1] for part in parts]), job.dims.task)
+        alone = _joined([part[0] for part in parts], job.dims)
+        held_back = alone.predict(valid.inputs) if len(valid) else None
+        return replace(_joined([part[1] for part in parts], job.dims), held_back=held_back)
 
     def restore(self, state: State, dims: Dims) -> Fitted:
         """The coefficients of `state()`."""
         return FittedLinear(state["coef"], state["intercept"], dims.task)
 
-    def _fit_column(self, train: Examples, valid: Examples, job: Job) -> tuple[np.ndarray, np.ndarray]:
+    def _fit_column(self, train: Examples, valid: Examples, job: Job) -> tuple[Model, Model]:
+        """The model of the training rows alone, and of them and the valid rows together."""
         task = job.dims.task
         if task != "regression" and len(np.unique(train.y)) < 2:
-            share = np.clip(prior(train.y, Dims("binary", 1, 1)), 1e-4, 1 - 1e-4)
-            return np.zeros((1, job.dims.n_features)), np.log(share / (1 - share))
+            constant = _constant(train.y, job.dims)
+            return constant, constant
         dims = Dims(task, 1, job.dims.n_outputs if task == "multiclass" else 1)
 
         penalties = RIDGE_PENALTIES if task == "regression" else LOGISTIC_PENALTIES
-        if self.penalty or not len(valid):
-            return _fit(together(train, valid), [self.penalty or 1.0], dims)[0]
+        if not len(valid):
+            only = _fit(train, [self.penalty or 1.0], dims)[0]
+            return only, only
+        if self.penalty:
+            penalties = (self.penalty,)
         models = _fit(train, penalties, dims)
-        losses = [default_loss(valid.y, FittedLinear(*model, task).predict(valid.inputs), dims) for model in models]
-        best = penalties[int(np.argmin(losses))]
-        job.log(f"linear: penalty {best:g} of {', '.join(f'{each:g}' for each in penalties)}")
-        return _fit(together(train, valid), [best], dims)[0]
+        losses = [
+            default_loss(valid.y, FittedLinear(*model, task).predict(valid.inputs), dims, weights=valid.weights)
+            for model in models
+        ]
+        best = int(np.argmin(losses))
+        job.log(f"linear: penalty {penalties[best]:g} of {', '.join(f'{each:g}' for each in penalties)}")
+        return models[best], _fit(together(train, valid), [penalties[best]], dims)[0]
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class FittedLinear(Fitted):
     coef: np.ndarray
     intercept: np.ndarray
     task: str
+    held_back: np.ndarray | None = None
 
     def predict(self, inputs: Inputs) -> np.ndarray:
         """Values, or probabilities by the logistic function or softmax, (N, T)."""
@@ -79,6 +89,20 @@ class FittedLinear(Fitted):
 
 
 Model = tuple[np.ndarray, np.ndarray]
+
+
+def _joined(models: Sequence[Model], dims: Dims) -> FittedLinear:
+    """Models of one column each as one of all."""
+    coef, intercept = (np.concatenate(parts) for parts in zip(*models, strict=True))
+    return FittedLinear(coef, intercept, dims.task)
+
+
+def _constant(y: np.ndarray, dims: Dims) -> Model:
+    """Of rows of one class, or of none: their share of each class, whatever the row."""
+    if dims.task == "multiclass":
+        return np.zeros((dims.n_outputs, dims.n_features)), np.log(np.clip(prior(y, dims), 1e-4, 1))
+    share = np.clip(prior(y, Dims("binary", 1, 1)), 1e-4, 1 - 1e-4)
+    return np.zeros((1, dims.n_features)), np.log(share / (1 - share))
 
 
 def _fit(examples: Examples, penalties: Sequence[float], dims: Dims) -> list[Model]:
@@ -102,7 +126,7 @@ def _logistic(train: Examples, penalties: Sequence[float], dims: Dims) -> list[M
     models = []
     for penalty in penalties:
         model.set_params(C=1 / penalty)
-        model.fit(x, y)
+        model.fit(x, y, None if train.weights is None else train.weights[:, 0])
         models.append(_all_classes(model.coef_.copy(), model.intercept_.copy(), model.classes_, dims))
     return models
 

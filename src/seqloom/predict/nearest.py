@@ -34,6 +34,7 @@ class Nearest(Predictor):
 
     takes = "tokens"
     baseline = True
+    censored = "equal"  # what is expected beyond bounds had 2 to 6 % less error, in twelve times the time
 
     k: int = 3
     """Word length where sequences are compared by their words."""

@@ -37,6 +37,8 @@ class Net(Predictor):
     """A torch net: a recipe that writes `module`."""
 
     stochastic = True
+    censored = "loss"
+    weighs_classes = True
 
     @abstractmethod
     def module(self, dims: Dims) -> nn.Module:
@@ -125,7 +127,10 @@ class DeviceInputs:
 
 
 class Supervised(Step):
-    """Gradient steps towards known targets: squared error, or cross-entropy of classes; missing targets do not count."""
+    """Gradient steps towards known targets: squared error, or cross-entropy of classes; missing targets do not count.
+
+    A target that is a bound costs only while the prediction is on the wrong side of it.
+    """
 
     def __init__(
         self,
@@ -140,6 +145,10 @@ class Supervised(Step):
         self.module, self.optimizer, self.job = module, optimizer, job
         self.inputs = DeviceInputs.of(train.inputs, fabric.device)
         self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)
+        self.bounds, self.weights = (
+            None if each is None else torch.from_numpy(each).to(fabric.device, torch.float32)
+            for each in (train.bounds, train.weights)
+        )
         monitored = {"valid": valid, **job.monitor}
         self.monitored = {name: _sample(examples) for name, examples in monitored.items() if len(examples)}
         self.monitored["valid"] = valid
@@ -152,7 +161,9 @@ class Supervised(Step):
     def update(self, batch: np.ndarray, fabric: Fabric) -> Mapping[str, Tensor]:
         """One step down the loss of these rows."""
         output = self.module(*self.inputs.batch(batch))
-        loss = supervised_loss(output, self.y[torch.from_numpy(batch).to(self.y.device)], self.job.dims)
+        rows = torch.from_numpy(batch).to(self.y.device)
+        bounds, weights = (None if each is None else each[rows] for each in (self.bounds, self.weights))
+        loss = supervised_loss(output, self.y[rows], self.job.dims, bounds, weights)
         self.optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
         self.optimizer.step()
@@ -164,23 +175,33 @@ class Supervised(Step):
         for name, examples in self.monitored.items():
             predicted = outputs(self.module, self.on_device[name], self.job.dims)
             if name == "valid":
-                numbers["valid_loss"] = default_loss(examples.y, predicted, self.job.dims)
+                numbers["valid_loss"] = default_loss(
+                    examples.y, predicted, self.job.dims, examples.bounds, examples.weights
+                )
             if self.job.score is not None:
-                numbers[f"{name}_score"] = self.job.score(examples.y, predicted)
+                numbers[f"{name}_score"] = self.job.score(examples.y, predicted, examples.bounds)
         return numbers
 
 
-def supervised_loss(output: Tensor, y: Tensor, dims: Dims) -> Tensor:
-    """Mean loss over the known targets of y (B, C) for outputs (B, T), a scalar; 0 when none is known."""
+def supervised_loss(
+    output: Tensor, y: Tensor, dims: Dims, bounds: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
+    """Mean loss over the known targets of y (B, C) for outputs (B, T), a scalar; 0 when none is known.
+
+    `bounds` (B, C): squared errors are 0 where the output is at least y (1) or at most y (-1), as in MHCflurry (O'Donnell et al.
+    2020, Cell Systems 11:42); `weights` (B, C) multiply the loss of each target.
+    """
     known = ~torch.isnan(y)
     if dims.task == "multiclass":
         classes = torch.where(known, y, -100.0)[:, 0].long()
-        return functional.cross_entropy(output.float(), classes, reduction="sum") / known.sum().clamp(min=1)
-    filled = torch.where(known, y, 0.0)
-    if dims.task == "regression":
-        each = functional.mse_loss(output.float(), filled, reduction="none")
+        each = functional.cross_entropy(output.float(), classes, reduction="none")[:, None]
+    elif dims.task == "regression":
+        errors = output.float() - torch.where(known, y, 0.0)
+        each = errors.square() if bounds is None else torch.where(bounds * errors > 0, 0.0, errors).square()
     else:
+        filled = torch.where(known, y, 0.0)
         each = functional.binary_cross_entropy_with_logits(output.float(), filled, reduction="none")
+    each = each if weights is None else each * weights
     return (each * known).sum() / known.sum().clamp(min=1)
 
 

@@ -7,13 +7,14 @@ fields (split at `|`, or at blanks) are as many in every record, which become co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqloom.errors import DataError
+from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding, finding
 from seqloom.read.source import Contents, holds_byte
 
@@ -37,11 +38,12 @@ class Records(NamedTuple):
     findings: list[Finding]
 
 
-def read_fasta(contents: Contents) -> Records:
+def read_fasta(contents: Contents, patterns: Sequence[str] = ()) -> Records:
     """The records of a FASTA file; white space inside and between them is left out and reported.
 
-    Raises DataError when text stands before the first header, and when there is no record. A record without residues is
-    kept; `seqloom.check` reports it.
+    `patterns`: regular expressions over headers, tried in turn, whose named groups are columns as well. A record without
+    residues is kept; `seqloom.check` reports it. Raises DataError when text stands before the first header, when there is no
+    record, and when no header matches; ConfigError for a pattern that is none.
     """
     text = _with_newlines(contents.array)
     layout = _layout(text, contents)
@@ -54,8 +56,50 @@ def read_fasta(contents: Contents) -> Records:
         "sequence": _sequence_text(text, layout),
     }
     found = _findings(text, layout, contents, headers)
+    if patterns:
+        return Records(pa.table(columns | _matched(headers, patterns, contents, found)), "", found)
     beyond, convention = _header_columns(headers, contents, found)
     return Records(pa.table(columns | beyond), convention, found)
+
+
+def _matched(
+    headers: pa.Array, patterns: Sequence[str], contents: Contents, found: list[Finding]
+) -> dict[str, pa.Array]:
+    """The named groups of the first pattern that matches each header, null where none does or the group is empty."""
+    columns: dict[str, pa.Array] = {}
+    unmatched = np.ones(len(headers), bool)
+    for pattern in patterns:
+        try:
+            matches = pc.extract_regex(headers, pattern)
+        except pa.ArrowInvalid as error:
+            raise ConfigError(
+                f"[data] header = {pattern!r}: {error}; write a regular expression (RE2) in which every group has a name, as in "
+                "'class (?P<class>[A-D])'; a group without a name is written (?:...)"
+            ) from None
+        if not matches.type.num_fields:
+            raise ConfigError(
+                f"[data] header = {pattern!r} names no group; write what becomes a column as (?P<name>...)"
+            )
+        first = pa.array(unmatched) if columns else None
+        for field in matches.type:
+            values = pc.struct_field(matches, field.name)
+            values = pc.if_else(pc.equal(values, ""), None, values).cast(pa.large_string())
+            own = values if first is None else pc.if_else(first, values, None)
+            columns[field.name] = pc.coalesce(columns[field.name], own) if field.name in columns else own
+        unmatched &= matches.is_null().to_numpy(zero_copy_only=False)
+    if unmatched.all():
+        raise DataError(
+            f"{contents.name}: [data] header = {', '.join(map(repr, patterns))} matches none of {len(headers):,} headers; the "
+            f"first is {headers[0].as_py()!r}"
+        )
+    rows = np.flatnonzero(unmatched) + 1
+    if len(rows):
+        message = (
+            f"{contents.name}: [data] header does not match {len(rows):,} of {len(headers):,} headers; {', '.join(columns)} are "
+            "empty there"
+        )
+        found.append(finding("header-unmatched", "info", message, rows))
+    return columns
 
 
 class _Layout(NamedTuple):

@@ -1,13 +1,34 @@
-"""The `[data]` section: where the table is and which column means what."""
+"""The `[data]` section: where the table is and which column means what; and what is said of bounds among its targets."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from pydantic import Field
 
 from seqloom.registry import Recipe
 
 ReplicateRule = Literal["keep", "mean", "median", "first", "drop-conflicting"]
 """What becomes of rows with equal inputs."""
+
+
+class Censoring(NamedTuple):
+    """What `[target]` says of values that are bounds, in original units; nothing by default."""
+
+    inequality: str = ""
+    cap_above: float | None = None
+    cap_below: float | None = None
+    needed: bool = True
+    """Whether a column of signs that is named must be there."""
+
+    @property
+    def settings(self) -> str:
+        """The settings that were given, in words; empty without any."""
+        named = {"inequality": self.inequality, "cap_above": self.cap_above, "cap_below": self.cap_below}
+        return ", ".join(f"{key} = {value!r}" for key, value in named.items() if value not in ("", None))
+
+
+UNSAID = Censoring()
 
 
 class DataSection(Recipe):
@@ -17,6 +38,9 @@ class DataSection(Recipe):
     """Path of the table; `data:mhc/x.txt` is looked for in the data folder (SEQLOOM_DATA); `-` is standard input."""
     test: str = ""
     """Path of a second table, whose rows are the test rows."""
+    add: dict[str, str] = Field(default_factory=dict)
+    """Further tables whose rows all are of one class: `none = "proteome.fasta"` adds its sequences with `none` as their target.
+    Rows of a first table without a target of its own are then `positive`."""
     patch: str = ""
     """Path of a table of corrections to the table, applied by id before anything else: cells that are not empty replace its
     values; rows that say `delete` in a column `action`, or nothing but their id, are taken out."""
@@ -43,6 +67,9 @@ class DataSection(Recipe):
     """Wild type of a table of mutation lists: a FASTA file (or `data:` path), or the sequence itself."""
     first_site: int | None = None
     """Number of the wild type's first residue in the lists; found from their wild-type letters when left out."""
+    header: str | tuple[str, ...] = ""
+    """Of a FASTA file: a regular expression over each header whose named groups become columns, as in
+    `class (?P<class>[A-D])`, empty where it does not match; of several, the first that matches counts."""
     skip: int = 0
     """Lines to pass over before the header of a delimited file."""
     columns: tuple[str, ...] = ()

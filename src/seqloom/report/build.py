@@ -16,10 +16,12 @@ import jinja2
 from markupsafe import Markup
 
 from seqloom.files import write_text
+from seqloom.report.belief import belief_section
 from seqloom.report.data import data_section, findings_of, worst
 from seqloom.report.facts import Facts, RunFacts, read_facts
 from seqloom.report.figures import curve_groups, curve_legend, pens_of, prediction_groups
 from seqloom.report.partition import LEAKS, leak, partition_section
+from seqloom.report.slices import slices_section
 from seqloom.report.strips import Scale
 from seqloom.report.words import count, duration, interval, named, number, parts, plain, plural, recipe
 
@@ -53,6 +55,8 @@ def report_html(facts: Facts) -> str:
         "progress": [] if facts.complete else [_progress(facts, run) for run in facts.runs],
         "differences": _differences(facts),
         "settings": [_settings(run) for run in facts.runs],
+        "slices": slices_section(facts),
+        "belief": belief_section(facts, pens),
         "data": data_section(facts),
         "partition": partition_section(facts, pens),
         "predictions": prediction_groups(facts, pens),
@@ -87,6 +91,8 @@ def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
         "leaderboard": "Leaderboard" if view["board"].rows else "Progress",
         "differences": "Paired differences",
         "variants": "Variants",
+        "slices": "Parts of the test rows",
+        "belief": "How far to believe it",
         "data": "Data",
         "partition": "Partition",
         "predictions": "Predictions",

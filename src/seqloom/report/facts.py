@@ -50,6 +50,13 @@ class RunFacts:
     seconds: float | None = None
     curve: Mapping[str, float | None] | None = None
     """The primary metric at the `last` epoch, at the one kept (`early_stopped`), and at the `best_on_test`."""
+    calibrators: tuple[Mapping[str, Any], ...] = ()
+    """Of every member: `fold`, `seed`, `method`, `why`; empty for a regression."""
+
+    @cached_property
+    def uncertainty(self) -> Mapping[str, Any]:
+        """What is known of the run's errors; empty if it was not measured."""
+        return _json(self.folder / "uncertainty.json")
 
     @cached_property
     def predictions(self) -> Predictions | None:
@@ -115,7 +122,7 @@ class Predictions:
     """Test predictions of all members of a run, M = rows times seeds.
 
     `classes`: names in the order of `pred`, empty unless there is one target of classes. `target` holds values, class
-    indices or 0/1; NaN where missing.
+    indices or 0/1; NaN where missing, or where it is a bound of the true value.
     """
 
     columns: tuple[str, ...]
@@ -190,15 +197,16 @@ def read_predictions(path: Path) -> Predictions | None:
         return None
     table = _parquet(path)
     names = table.column_names
-    targets = [name for name in names if name == "target" or name.startswith("target_")]
-    after = names[names.index(targets[-1]) + 1 :]
+    bounds = {"target_bound" + name.removeprefix("target") for name in names if name.split("_")[0] == "target"}
+    targets = [name for name in names if name.split("_")[0] == "target" and name not in bounds]
+    after = [name for name in names[names.index(targets[-1]) + 1 :] if name not in bounds]
     single = targets == ["target"]
     classes = [name.removeprefix("pred_") for name in after if name != "pred"] if single and len(after) > 1 else []
     return Predictions(
         columns=tuple(name.removeprefix("target_") for name in targets),
         classes=tuple(classes),
         **{name: table[name].to_numpy().astype(np.int64) for name in ("fold", "seed", "row")},
-        target=np.stack([_target(table[name], classes) for name in targets], axis=1),
+        target=np.stack([_measured(table, name, classes) for name in targets], axis=1),
         pred=np.stack([table[name].to_numpy() for name in after if not (classes and name == "pred")], axis=1),
     )
 
@@ -291,6 +299,11 @@ def _scored(run: RunFacts, row: Mapping[str, Any] | None) -> RunFacts:
         changes=said.get("changes", {}),
         seconds=said.get("seconds"),
         curve=own.get("curve"),
+        calibrators=tuple(
+            {"fold": member["fold"], "seed": member["seed"], **member["calibrator"]}
+            for member in own.get("members", ())
+            if member.get("calibrator")
+        ),
     )
 
 
@@ -305,6 +318,13 @@ def _unused(path: Path, audit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ..
             own = table.filter(pc.equal(table["reason"], reason))
             ids[reason] = list(dict.fromkeys(own["id"].slice(0, 50).to_pylist()))[:N_NAMED_ROWS]
     return tuple({"reason": reason, "count": count, "ids": ids[reason]} for reason, count in counts.items())
+
+
+def _measured(table: pa.Table, name: str, classes: Sequence[str]) -> np.ndarray:
+    values, signs = _target(table[name], classes), "target_bound" + name.removeprefix("target")
+    if signs not in table.column_names:
+        return values
+    return np.where(pc.equal(table[signs], "").to_numpy(), values, np.nan)
 
 
 def _target(column: pa.ChunkedArray, classes: Sequence[str]) -> np.ndarray:

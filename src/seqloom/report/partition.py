@@ -127,7 +127,7 @@ def _nearness(folds: Sequence[Mapping[str, Any]]) -> Nearness | None:
         f"Test rows by {likeness} to their nearest training row.",
         (likeness, "test rows", "share"),
         tuple(
-            (_band(low, high), count(n), _share(n / max(rows.sum(), 1)))
+            (band_name(low, high), count(n), _share(n / max(rows.sum(), 1)))
             for low, high, n in zip(lows, [*lows[1:], lows[-1]], rows, strict=True)
         ),
         tuple(shares),
@@ -164,7 +164,7 @@ def _what_was_compared(folds: Sequence[Mapping[str, Any]], found: Sequence[Mappi
     return f"{'; '.join(words)}."
 
 
-def _band(low: float, high: float) -> str:
+def band_name(low: float, high: float) -> str:
     """A band in percent."""
     start = "" if low == high else f"{100 * low:.0f}{DASH}"
     return f"{start}{100 * high:.0f}{PERCENT}"
@@ -255,7 +255,7 @@ def _scores(facts: Facts, pens: Mapping[str, Pen]) -> BandScores | None:
     if not runs:
         return None
     likeness = _likeness(facts.audit.get("folds", ()))
-    names = [_band(band["from"], band["to"]) for band in bands]
+    names = [band_name(band["from"], band["to"]) for band in bands]
 
     def score(at: int, run: RunFacts) -> Interval:
         return interval(bands[at]["scores"][run.name])

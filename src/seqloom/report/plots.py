@@ -210,6 +210,26 @@ def scores_by_band(
     return _svg(figure, key, label)
 
 
+def reliability_diagram(
+    key: str,
+    label: str,
+    bins: Sequence[tuple[float, Interval]],
+    before: Sequence[tuple[float, Interval]],
+    pen: Pen,
+) -> str:
+    """Observed shares with their intervals against predicted ones, and without intervals what they were `before`."""
+    figure, axes = _figure(300, 285)
+    axes.plot([0, 1], [0, 1], color=COLOURS["muted"], linewidth=1, dashes=(1, 2))
+    if before:
+        x, y = [at for at, _ in before], [share.value for _, share in before]
+        axes.plot(x, y, "o-", color=COLOURS["muted"], linewidth=1, markersize=3, alpha=0.6)
+    x, y, low, high = np.array([(at, share.value, share.low, share.high) for at, share in bins]).T
+    axes.vlines(x, low, high, color=COLOURS[pen.colour], linewidth=1.4)
+    axes.plot(x, y, PLOT_MARKS[pen.mark], color=COLOURS[pen.colour], markersize=5)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xlabel="predicted", ylabel="observed")
+    return _svg(figure, key, label)
+
+
 def mean_roc(members: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray] | None:
     """False and true positive rates averaged over members of (y (N,) 0/1, score (N,)); None if none has both classes."""
     curves = []

@@ -11,6 +11,7 @@ from seqloom.errors import DataError
 from seqloom.findings import Finding
 from seqloom.read.numbers import is_text, parsed
 from seqloom.read.section import DataSection
+from seqloom.read.signs import unsigned
 from seqloom.registry import nearest
 from seqloom.roles.conventions import Convention
 from seqloom.roles.recognise import sample
@@ -55,11 +56,11 @@ class Columns:
         return is_text(self.typed[name].type)
 
     def is_number(self, name: str) -> bool:
-        """Whether the column holds numbers or booleans, a few odd values aside."""
+        """Whether the column holds numbers, with or without a sign such as `>`, or booleans, a few odd values aside."""
         if not self.is_text(name):
             return not pa.types.is_nested(self.typed[name].type)
         head = self.head(name)
-        return len(head) > 0 and float(parsed(head)[1].mean()) <= 0.2
+        return len(head) > 0 and float(parsed(unsigned(head))[1].mean()) <= 0.2
 
 
 @dataclass

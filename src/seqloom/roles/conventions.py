@@ -72,7 +72,10 @@ SET_WORDS = frozenset(("train", "training", "val", "valid", "validation", "dev",
 GROUPS = ("group", "groups", "cluster", "cluster_id", "cluid")
 CONTEXTS = ("allele", "mhc", "hla", "mhc_allele")
 VALIDATIONS = ("validation", "valid", "is_valid")
-INEQUALITIES = ("inequality", "measurement_inequality", "relation", "qualifier", "censor")
+INEQUALITIES = (
+    "inequality", "measurement_inequality", "relation", "standard_relation", "standard relation", "qualifier", "censor",
+)
+"""Columns of the signs `<`, `=` and `>` of the target; what else they may say makes them another thing."""
 MASKS = ("mask",)
 NEVER_TARGETS = frozenset((
     "index", "index_2", "unnamed: 0", "is_train", "is_test", "is_valid", "split", "fold", "folds", "cv", "set", "length",

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from seqloom.alphabet import Alphabet
 from seqloom.errors import DataError
 from seqloom.findings import Finding
-from seqloom.read.section import DataSection
-from seqloom.roles.columns import Columns, Draft
+from seqloom.read.section import UNSAID, Censoring, DataSection
+from seqloom.read.signs import signs
+from seqloom.roles.columns import Columns, Draft, unknown_column
 from seqloom.roles.conventions import (
     CONTEXTS,
     GROUPS,
@@ -58,12 +59,18 @@ class Roles:
 
 
 def find_roles(
-    columns: Columns, section: DataSection, targets: Sequence[str] = (), *, for_prediction: bool = False
+    columns: Columns,
+    section: DataSection,
+    targets: Sequence[str] = (),
+    *,
+    for_prediction: bool = False,
+    censoring: Censoring | None = None,
 ) -> tuple[Roles, dict[str, Alphabet], list[Finding]]:
     """The roles of all columns, the alphabet of each sequence column, and findings about the choice.
 
-    `targets` are the user's target columns. Raises DataError for a named column that is not there, when no sequence column
-    is found, when several columns could be it, and, unless `for_prediction`, when several could be the target.
+    `targets` are the user's target columns, `censoring` what is said of bounds among them. Raises DataError for a named column
+    that is not there, when no sequence column is found, when several columns could be it, and, unless `for_prediction`, when
+    several could be the target.
     """
     draft = Draft(columns, section, for_prediction, reasons=dict(columns.reasons))
     draft.convention = convention_of(columns)
@@ -78,7 +85,7 @@ def find_roles(
     validation = _validation(draft, used) if set_column else None
     group = _group(draft, used)
     context = _context(draft, used)
-    inequality = _conventional(draft, "inequality", INEQUALITIES, used)
+    inequality = _inequality(draft, used, censoring or UNSAID)
     mask = _conventional(draft, "mask", MASKS, used)
     targets_found = given or choose_targets(draft, used)
     roles = Roles(
@@ -171,6 +178,33 @@ def _context(draft: Draft, used: set[str]) -> tuple[str, ...]:
         return ()
     used.add(name)
     return (draft.because(name, f"context: a column called {name!r}; rows of other {name} are other measurements"),)
+
+
+def _inequality(draft: Draft, used: set[str], censoring: Censoring) -> str | None:
+    """The column of signs of the target: named in `[target]`, or called so and holding nothing else."""
+    columns, wanted = draft.columns, censoring.inequality
+    if wanted and wanted in columns.names:
+        used.add(wanted)
+        return draft.because(wanted, "inequality: named in the settings")
+    if wanted and not draft.for_prediction:
+        absent = unknown_column(f"[target] inequality = {wanted!r}", wanted, columns)
+        if censoring.needed:
+            raise DataError(absent)
+        draft.findings.append(Finding("no-signs", "warning", f"{absent}; all targets are taken for values"))
+    name = columns.find(*INEQUALITIES)
+    if name is None or name in used or pa.types.is_nested(columns.typed[name].type):
+        return None
+    used.add(name)
+    words = pc.unique(columns.typed[name])
+    odd = words.filter(pa.array(signs(words)[1]))
+    if len(odd):
+        message = (
+            f"{columns.name}: column {name!r} is not taken for the signs of the target: it holds other things than <, = and > "
+            f"(such as {odd[0].as_py()!r})"
+        )
+        draft.findings.append(Finding("inequality-ignored", "info", message))
+        return None
+    return draft.because(name, f"inequality: a column called {name!r} of <, = and >")
 
 
 def _conventional(draft: Draft, role: str, names: tuple[str, ...], used: set[str]) -> str | None:

@@ -169,6 +169,19 @@ class Library:
 
         return pyopal.Database(self.strings, alphabet=pyopal.Alphabet(self.scoring.matrix.alphabet))
 
+    @cached_property
+    def residue_counts(self) -> np.ndarray:
+        """How often each letter of the matrix occurs in each sequence, uint16 (N, 32)."""
+        rows = np.repeat(np.arange(len(self)), self.lengths)
+        letters = self.scoring.letters[self.tokens.values] & 31
+        return np.bincount(rows * 32 + letters, minlength=len(self) * 32).reshape(len(self), 32).astype(np.uint16)
+
+    def shared_residues(self, counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Residues that sequences of `rows` share with one of these `counts` (32,), whatever their order, int64 (M,): identical
+        residues of an alignment are never more."""
+        shared: np.ndarray = np.minimum(self.residue_counts[rows], counts).sum(axis=1, dtype=np.int64)
+        return shared
+
     def take(self, rows: np.ndarray) -> Library:
         """The sequences of `rows`."""
         return Library(self.tokens.take(rows), self.scoring)
@@ -218,8 +231,12 @@ def counted(
 
 def plausible(left: Library, query: int, right: Library, rows: np.ndarray, least: float, n_rows: int) -> np.ndarray:
     """Those of `rows` (int64) of `right` that may be alike to `query` at identity `least`, by score and end alone."""
+    wanted = np.minimum(right.lengths[rows], left.lengths[query]) * (least - TIE)
+    rows = rows[right.shared_residues(left.residue_counts[query], rows) >= wanted]
+    if not len(rows):
+        return rows
     database = right.database if len(rows) == len(right) else right.database.extract(rows.tolist())
-    promise = _promises(left, query, right.lengths[rows], database, n_rows)
+    promise = _promises(left, query, right.lengths[rows], database, n_rows, least)
     return rows[promise.identity >= least - TIE]
 
 
@@ -268,7 +285,7 @@ def _of_query(
     left: Library, right: Library, query: int, references: np.ndarray, least: float, n_rows: int
 ) -> np.ndarray:
     chosen = right.database.extract(references.tolist())
-    promise = _promises(left, query, right.lengths[references], chosen, n_rows)
+    promise = _promises(left, query, right.lengths[references], chosen, n_rows, least)
     found: np.ndarray = np.where(promise.sure, promise.identity, np.float32(0))
     open_ = np.flatnonzero(~promise.sure & (promise.identity > 0) & (promise.identity >= least - TIE))
     if len(open_):
@@ -283,21 +300,30 @@ class _Promise(NamedTuple):
     sure: np.ndarray  # bool (M,): it counts, and the identity is known
 
 
-def _promises(left: Library, query: int, lengths: np.ndarray, database: Any, n_rows: int) -> _Promise:
+def _promises(
+    left: Library, query: int, lengths: np.ndarray, database: Any, n_rows: int, least: float = 0.0
+) -> _Promise:
+    """What scores and ends tell of the alignments with sequences of these `lengths`; 0 for those below identity `least`."""
     length = int(left.lengths[query])
     aligner = aligner_of(left.scoring, length)
     results = aligner.align(left, query, database)
-    packed, own_end, other_end = (_column(results, name) for name in ("score", "query_end", "target_end"))
-    own = np.full(len(lengths), length)
-    shorter = np.minimum(lengths, own)
-    score, matches = np.divmod(packed, aligner.scale)
+    score, matches = np.divmod(_column(results, "score"), aligner.scale)
+    shorter = np.minimum(lengths, length)
     unpacked = aligner.scale > length
     if not unpacked:
         matches = shorter
-    sure = score >= left.scoring.significant_score(own, lengths, n_rows)
-    whole = (own_end + 1 >= COVERAGE * own) & (other_end + 1 >= COVERAGE * lengths)
-    identity = np.where(sure | whole, matches / np.maximum(shorter, 1), 0.0).astype(np.float32)
-    return _Promise(identity, sure & unpacked)
+    identity, sure = np.zeros(len(lengths), np.float32), np.zeros(len(lengths), bool)
+    kept = np.flatnonzero(matches >= shorter * (least - TIE))
+    if len(kept):
+        chosen, others = [results[at] for at in kept.tolist()], lengths[kept]
+        own = np.full(len(kept), length)
+        surely = score[kept] >= left.scoring.significant_score(own, others, n_rows)
+        whole = (_column(chosen, "query_end") + 1 >= COVERAGE * own) & (
+            _column(chosen, "target_end") + 1 >= COVERAGE * others
+        )
+        identity[kept] = np.where(surely | whole, matches[kept] / np.maximum(shorter[kept], 1), 0.0)
+        sure[kept] = surely & unpacked
+    return _Promise(identity, sure)
 
 
 def _traced(left: Library, query: int, lengths: np.ndarray, database: Any, n_rows: int) -> np.ndarray:

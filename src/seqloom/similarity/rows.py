@@ -39,11 +39,19 @@ def alike_groups(table: Table, identity: float, search: Search = "auto") -> Grou
     return Groups(label, all(each.exact for each in parts))
 
 
-def nearest_rows(table: Table, queries: np.ndarray, references: np.ndarray, most: int = 1) -> Neighbours:
+def nearest_rows(
+    table: Table,
+    queries: np.ndarray,
+    references: np.ndarray,
+    most: int = 1,
+    *,
+    search: Search = "auto",
+    n_rows: int = 0,
+) -> Neighbours:
     """The closest of the rows `references` for each of the rows `queries` (int64, from 0); indices into these two arrays.
 
     With several sequence columns of one alphabet the sequences of a row are compared as one, laid end to end; of other
-    columns the first is compared.
+    columns the first is compared. Alike is what is so beyond chance among `n_rows` rows, by default those of the table.
     """
     columns = table.roles.sequences
     kinds = {table.alphabets[column].name for column in columns}
@@ -58,9 +66,10 @@ def nearest_rows(table: Table, queries: np.ndarray, references: np.ndarray, most
     alphabet = table.alphabets[columns[0]]
 
     def found() -> Neighbours:
-        return nearest(tokens.take(queries), tokens.take(references), alphabet, most, n_rows=table.n_rows)
+        parts = tokens.take(queries), tokens.take(references)
+        return nearest(*parts, alphabet, most, search, n_rows or table.n_rows)
 
-    return remembered(("nearest", digest(tokens), queries.tobytes(), references.tobytes(), most), found)
+    return remembered(("nearest", digest(tokens), queries.tobytes(), references.tobytes(), most, search, n_rows), found)
 
 
 def _column_groups(table: Table, column: str, identity: float, search: Search) -> Groups:

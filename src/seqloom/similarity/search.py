@@ -183,7 +183,7 @@ class _Joined:
 def _all_pairs(joined: _Joined, rows: np.ndarray) -> None:
     """Compare each of `rows` with every longer sequence that it is not joined to; the library has the longest first."""
     library = joined.library
-    _ = library.strings, library.database  # made once, before threads ask for them
+    _ = library.strings, library.database, library.residue_counts  # made once, before threads ask for them
 
     def of(row: int) -> tuple[np.ndarray, np.ndarray]:
         label = joined.label  # read once: the main thread replaces it, with other numbers, while this one works

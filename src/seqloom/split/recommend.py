@@ -10,6 +10,7 @@ from seqloom.errors import DataError, MissingExtra
 from seqloom.mutation.variants import families_of
 from seqloom.registry import build
 from seqloom.similarity.rows import alike_groups
+from seqloom.similarity.search import Search
 from seqloom.split.base import Splitter
 from seqloom.split.similarity import leaves_enough
 from seqloom.table import Table
@@ -41,8 +42,9 @@ def splitter_for(asked: dict[str, Any], table: Table, task: str | None = None) -
     return splitter, reason
 
 
-def recommended(table: Table, task: str | None = None) -> Recommendation:
-    """What `compare` does when no split is named; `task` of the target, if it is known."""
+def recommended(table: Table, task: str | None = None, search: Search = "auto") -> Recommendation:
+    """What `compare` does when no split is named; `task` of the target, if it is known. `search` as the split by similarity has
+    it: whether one can be made is told soonest by words."""
     if table.roles.set is not None:
         return Recommendation({"kind": "columns"}, f"column {table.roles.set!r} gives the partition")
     if table.roles.group is not None:
@@ -55,17 +57,17 @@ def recommended(table: Table, task: str | None = None) -> Recommendation:
                 {"kind": dealt},
                 f"{n_symbols:,} symbols are many to compare unasked; related rows may stand on both sides: --split similarity",
             )
-        return _by_similarity(table) or _by_mutations(table) or Recommendation(
+        return _by_similarity(table, search) or _by_mutations(table) or Recommendation(
             {"kind": dealt}, f"at {IDENTITIES[-1]:.0%} identity nearly all rows are still joined, and they are no variants"
         )  # fmt: skip
     except (DataError, MissingExtra) as error:
         return Recommendation({"kind": dealt}, f"rows could not be compared ({str(error).splitlines()[0]})")
 
 
-def _by_similarity(table: Table) -> Recommendation | None:
+def _by_similarity(table: Table, search: Search) -> Recommendation | None:
     too_low = ""
     for identity in IDENTITIES:
-        sizes = np.bincount(alike_groups(table, identity).label)
+        sizes = np.bincount(alike_groups(table, identity, search).label)
         share = float(sizes.max(initial=0)) / max(table.n_rows, 1)
         if leaves_enough(sizes, WANTED_TEST):
             reason = f"{len(sizes):,} groups of rows alike at {identity:.0%} identity, the largest of {share:.0%} of the rows"

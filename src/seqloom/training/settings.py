@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from seqloom.registry import Recipe
 
@@ -13,7 +15,7 @@ LEAST_STEPS = 1000
 
 
 class TrainSection(Recipe):
-    """How predictors are trained. All but `seeds`, `seed` and `device` concern nets only."""
+    """How predictors are trained. All but `seeds`, `seed`, `device` and `class_weight` concern nets only."""
 
     seeds: Annotated[int, Field(ge=1)] = 1
     """Members per fold of predictors that have randomness in them; the others are fitted once."""
@@ -33,6 +35,29 @@ class TrainSection(Recipe):
     """AdamW weight decay."""
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a lower loss on valid rows before training stops; the weights of the best epoch are kept."""
+    class_weight: Literal["none", "balanced"] | dict[str, float] = "none"
+    """How much rows of each class count in the loss of nets, linear models and boosting: all alike, `balanced` (every class as
+    much as any other), or a table such as `{binder = 3}`, 1 for classes it does not name. Only the ratios matter; no row is
+    repeated. Probabilities are then those of a table with classes in these shares, unless `[calibrate]` brings them back."""
+
+    @field_validator("class_weight", mode="before")
+    @classmethod
+    def _weights(cls, value: object) -> object:
+        """A choice, or weights that are numbers of at least 0."""
+        if isinstance(value, str):
+            if value not in ("none", "balanced"):
+                raise ValueError("it is none, balanced, or a table of weights by class, such as {binder = 3}")
+            return value
+        if not isinstance(value, Mapping) or not value:
+            raise ValueError("give none, balanced, or a table of weights by class, such as {binder = 3}")
+        odd = [
+            f"{name} = {each!r}"
+            for name, each in value.items()
+            if isinstance(each, bool) or not isinstance(each, int | float) or not 0 <= each < math.inf
+        ]
+        if odd:
+            raise ValueError(f"weights are numbers of 0 or more, and there is {', '.join(odd)}")
+        return value
 
     def epochs_for(self, n_rows: int) -> int:
         """Most epochs on a table of so many training rows."""

@@ -15,6 +15,7 @@ from seqloom.config import ReportSection
 from seqloom.errors import DataError
 from seqloom.evaluation import evaluate
 from seqloom.files import read_json
+from seqloom.prediction import evaluate as evaluate_run
 from seqloom.slices import scores_by_slice, scores_within_groups, slices_of
 from seqloom.table import Table, read_table
 from seqloom.target import Target
@@ -133,3 +134,11 @@ def test_a_comparison_scores_the_parts_that_are_asked_for(tmp_path: Path) -> Non
     page = result.report.read_text("utf-8")
     for words in ("Parts of the test rows", "Scores by source", "Scores within groups", "blood"):
         assert words in page
+
+
+def test_evaluate_draws_whole_groups_where_the_table_names_them(tmp_path: Path) -> None:
+    table = peptides(300).data
+    compare(table, out=tmp_path / "run", vary={"predictor.kind": ["linear"]}, split="random", target="y")
+    found = evaluate_run(tmp_path / "run", table, {"data": {"group": "cells"}})
+    assert "20 groups of 300 rows" in found["resampled"]
+    assert "groups" not in evaluate_run(tmp_path / "run", table)["resampled"]

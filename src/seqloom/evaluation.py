@@ -204,10 +204,12 @@ def evaluate_single(
     predicted: np.ndarray,
     report: ReportSection,
     bounds: np.ndarray | None = None,
+    clusters: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Metrics with intervals of one set of predictions (N, T) for targets (N, columns), both on the score scale; `bounds` (N,
-    columns) as for `evaluate`."""
-    evaluated = evaluate(target, [scores], {"run": [[predicted]]}, report, bounds=None if bounds is None else [bounds])
+    columns) and `clusters` (N,) as for `evaluate`."""
+    given = [None if each is None else [each] for each in (clusters, bounds)]
+    evaluated = evaluate(target, [scores], {"run": [[predicted]]}, report, given[0], bounds=given[1])
     return {
         "task": target.task,
         "primary": evaluated.metrics[0],

@@ -170,13 +170,16 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
     report = validated(
         ReportSection, {**model.run.variant.report.model_dump(), **sections.get("report", {})}, "[report]"
     )
-    metrics = evaluate_single(target, scores[known], prediction.mean, report, bounds)
+    # Intervals draw whole groups where the table names them: rows of one group are related.
+    groups = _groups(known_table)
+    metrics = evaluate_single(target, scores[known], prediction.mean, report, bounds, groups)
     if seen.any():
         message = f"{int(seen.sum()):,} of {len(known):,} rows have inputs that this run was trained on; their scores flatter it"
         findings.append(finding("seen-in-training", "warning", message, known_table.row_numbers[seen]))
         if not seen.all():
             own = None if bounds is None else bounds[~seen]
-            unseen = evaluate_single(target, scores[known][~seen], prediction.mean[~seen], report, own)
+            rest = None if groups is None else groups[~seen]
+            unseen = evaluate_single(target, scores[known][~seen], prediction.mean[~seen], report, own, rest)
             metrics["unseen"] = {"rows": int((~seen).sum()), "metrics": unseen["metrics"]}
     return {
         "command": "evaluate",
@@ -209,6 +212,14 @@ def _by_identity(target: Target, prediction: Prediction, table: Table) -> dict[s
         "likeness": known.facts["likeness"],
         "bands": known.domain.held_against(prediction.identity, error, is_share=is_share),
     }
+
+
+def _groups(table: Table) -> np.ndarray | None:
+    """The group of each row, int64 (N,), a row without one by itself; None without a group column."""
+    if table.roles.group is None:
+        return None
+    codes = table.text(table.roles.group).dictionary_encode().indices
+    return np.where(codes.is_null(), -1 - np.arange(len(codes)), codes.fill_null(0)).astype(np.int64)
 
 
 def write_table(table: pa.Table, path: Path) -> None:

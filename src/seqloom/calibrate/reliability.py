@@ -116,7 +116,8 @@ def reliability(
     low, high = 2 * ece - np.quantile(drawn, [0.975, 0.025])
     what = f"{n_units:,} rows" if units is None else f"{n_units:,} groups of {len(y):,} rows"
     by_chance = float(np.quantile(np.concatenate(list(_if_right(p, starts, draws, seed))), ONE_SIDED))
-    interval = Interval(ece, max(float(low), 0.0) if ece > by_chance else 0.0, max(float(high), 0.0))
+    # The measured gap is biased upwards; an interval that ended below it would only puzzle.
+    interval = Interval(ece, max(float(low), 0.0) if ece > by_chance else 0.0, max(float(high), ece))
     return Reliability(found, interval, by_chance, len(y), f"{draws:,} draws over {what}")
 
 

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from contracts.tables import peptides
 from seqloom.errors import ConfigError, DataError
+from seqloom.plan import make_plan
 from seqloom.registry import validated
 from seqloom.table import DataSection, read_table
 from seqloom.target import Target, TargetSection, find_target
@@ -318,3 +319,29 @@ def test_outputs_are_one_per_column_or_one_per_class_of_many():
     assert Target("binary", ("y",), classes=("a", "b")).n_outputs == 1
     three = Target("multiclass", ("y",), classes=("a", "b", "c"))
     assert (three.n_outputs, three.output_names) == (3, ("a", "b", "c"))
+
+
+def test_empty_target_columns_are_left_out_and_said_while_others_hold_values():
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 12)) for _ in range(60)]
+    columns = {f"t{k}": pa.array([None] * 60 if k < 3 else rng.integers(0, 2, 60)) for k in range(8)}
+    names = tuple(columns)
+    plan = make_plan(
+        {"target": {"column": names}, "predictor": {"kind": "constant"}}, pa.table({"sequence": sequences} | columns)
+    )
+    assert plan.target.columns == names[3:]
+    assert any(
+        "3 of 8 target columns are empty in all 60 rows and left out: t0, t1, t2" in f.message for f in plan.findings
+    )
+
+
+def test_classes_without_a_row_to_learn_from_are_said():
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 12)) for _ in range(60)]
+    labels = ["abc"[k % 3] if k < 40 or k % 5 else "d" for k in range(60)]
+    sets = ["train" if k < 40 else "test" for k in range(60)]
+    table = pa.table({"sequence": sequences, "label": labels, "set": sets})
+    plan = make_plan({"target": {"column": ("label",)}, "predictor": {"kind": "constant"}}, table)
+    (said,) = [f for f in plan.findings if f.code == "unseen-classes"]
+    assert "4 test rows are of 1 class without a row to learn from ('d')" in said.message
+    assert said.rows == (41, 46, 51, 56)

@@ -66,7 +66,7 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path], clusters: list[np.ndarra
             for fold, target in enumerate(targets[variant.name])
         ]
     bounds = None if plan.bounds is None else [plan.bounds[rows] for rows in _test_rows(plan)]
-    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters, bounds)
+    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters, bounds, permute=True)
 
 
 def _tests(plan: Plan) -> list[np.ndarray]:

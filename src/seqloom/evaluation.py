@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from seqloom.chance import FEW_ROWS, Chance, by_chance
+from seqloom.chance import FEW_ROWS, PERMUTATIONS, Chance, by_chance
 from seqloom.config import ReportSection
 from seqloom.metrics import METRICS, default_metrics, find_metric, score
 from seqloom.run import Member, Run
@@ -25,6 +25,7 @@ from seqloom.verdict import verdict
 RANKING = ("auroc", "average_precision")
 """What a regression target with a threshold is scored by beside the metrics of values."""
 BOOTSTRAP_SEED = 0
+FEWEST_PERMUTATIONS = 100
 
 Predictions = Mapping[str, Sequence[Sequence[np.ndarray]]]
 
@@ -111,11 +112,13 @@ def evaluate(
     report: ReportSection,
     clusters: Sequence[np.ndarray] | None = None,
     bounds: Sequence[np.ndarray] | None = None,
+    *,
+    permute: bool = False,
 ) -> Evaluated:
     """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T).
 
     `clusters`: per fold labels (N,) of related rows, which intervals draw together. `bounds`: per fold int8 (N, columns), where
-    true scores lie; None where targets are no bounds.
+    true scores lie; None where targets are no bounds. `permute`: hold the scores of few rows against permuted targets as well.
     """
     metrics = metrics_of(target, report.metrics)
     parts: dict[str, Comparison] = {}
@@ -149,12 +152,9 @@ def evaluate(
         )
         undecided = _undecided(tests, positives, as_search)
         parts |= dict.fromkeys(as_search, replace(whole, notes=(*whole.notes, *undecided)))
-    few = (
-        {}
-        if clusters is not None or parts[metrics[0]].n_units >= FEW_ROWS
-        else _by_chance(target, tests, predictions, metrics, bounds)
-    )
-    return Evaluated(target, metrics, parts, predictions, few, bounds)
+    few = permute and clusters is None and parts[metrics[0]].n_units < FEW_ROWS
+    by_chance = _by_chance(target, tests, predictions, metrics, bounds) if few else {}
+    return Evaluated(target, metrics, parts, predictions, by_chance, bounds)
 
 
 def _positives(target: Target, tests: Sequence[np.ndarray], bounds: Sequence[np.ndarray] | None) -> list[np.ndarray]:
@@ -194,7 +194,9 @@ def _by_chance(
         means = [np.mean(seeds, axis=0) for seeds in folds]
         if _ranks(target, metric):
             means = [_search_score(target, p) for p in means]
-        found[name] = by_chance(metric, _search_task(target) if _ranks(target, metric) else target.task, y, means)
+        task = _search_task(target) if _ranks(target, metric) else target.task
+        n = max(PERMUTATIONS // len(target.columns), FEWEST_PERMUTATIONS)  # the mean of many columns varies little
+        found[name] = by_chance(metric, task, y, means, n=n)
     return found
 
 

@@ -27,7 +27,7 @@ from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.run import Member
 from seqloom.split.audit import Audit
-from seqloom.split.base import TEST, TRAIN, Partition
+from seqloom.split.base import TEST, TRAIN, VALID, Partition
 from seqloom.split.make import make_partition
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table
@@ -65,6 +65,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     target_section = validated(TargetSection, sections.get("target", {}), "[target]")
     table = read_tables(data_section, target_section.column, source=data, censoring=target_section.censoring)
     raise_errors(table.findings)
+    table, target_section = _without_empty_targets(table, target_section)
     target = find_target(table, target_section)
     table = replace(table, findings=(*table.findings, *task_findings(table, target, target_section)))
     scores, bounds = target.read(table), target.bounds(table)
@@ -78,6 +79,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     refuse_unused(sections, variants)
     refuse_twins(variants)
     partition, audit = make_partition(variants[0].split, table, scores, strata_of(target, scores))
+    table = replace(table, findings=(*table.findings, *_unseen_classes(table, target, scores, partition)))
     if bounds is not None:
         _refuse_all_bounds(table, target, partition)
     _refuse_other_bounds(variants, target_section)
@@ -100,6 +102,37 @@ def target_of(variant: Variant, table: Table, target: Target) -> Target:
     if variant.target.transform == target.transform or target.task != "regression":
         return target
     return find_target(table, variant.target)
+
+
+def _without_empty_targets(table: Table, section: TargetSection) -> tuple[Table, TargetSection]:
+    """The table and its section without target columns that hold nothing, as long as others do; a finding names them."""
+    asked = section.column or table.roles.targets
+    known = tuple(name for name in asked if table.data[name].null_count < table.n_rows)
+    if not known or known == asked:
+        return table, section
+    return replace(table, roles=replace(table.roles, targets=known)), section.model_copy(update={"column": known})
+
+
+def _unseen_classes(table: Table, target: Target, scores: np.ndarray, partition: Partition) -> list[Finding]:
+    """Classes with test rows in a fold and none to learn from: no model can call them."""
+    if target.task not in ("binary", "multiclass"):
+        return []
+    found = []
+    for fold in range(partition.n_folds):
+        tested, roles = scores[:, 0], partition.roles[fold]
+        test, fitted = tested[roles == TEST], tested[(roles == TRAIN) | (roles == VALID)]
+        new = np.setdiff1d(test[~np.isnan(test)], fitted)
+        if len(new):
+            names = ", ".join(repr(target.classes[int(each)]) for each in new[:5])
+            rows = int(np.isin(test, new).sum())
+            message = (
+                f"fold {fold}: {rows:,} test rows are of {len(new)} class{'es' * (len(new) > 1)} without a row to learn from "
+                f"({names}): every model is wrong on them"
+            )
+            found.append(
+                finding("unseen-classes", "warning", message, table.row_numbers[(roles == TEST) & np.isin(tested, new)])
+            )
+    return found
 
 
 def _refuse_all_bounds(table: Table, target: Target, partition: Partition) -> None:

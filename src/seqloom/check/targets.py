@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 def targets(table: Table) -> list[Finding]:
     """Target columns that are empty, that lack values, or that hold words among their numbers."""
     found = []
+    empty = [name for name in table.roles.targets if table.data[name].null_count == table.n_rows]
+    n_rows, n_targets = table.n_rows, len(table.roles.targets)
+    if empty and len(empty) == n_targets:
+        named = ", ".join(map(repr, empty[:5]))
+        message = f"{table.source.name}: target column {named} is empty in all {n_rows} rows; name another with --target COLUMN"
+        found.append(Finding("no-target", "error", message, n_rows))
+    elif empty:
+        named = f"{', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}"
+        what = f"{len(empty)} of {n_targets} target columns are empty in all {n_rows} rows and left out"
+        message = f"{table.source.name}: {what}: {named}"
+        found.append(Finding("empty-targets", "warning", message, len(empty)))
     for name in table.roles.targets:
-        column = table.data[name]
-        if column.null_count == table.n_rows:
-            message = (
-                f"{table.source.name}: target column {name!r} is empty in all {table.n_rows} rows; "
-                "name another with --target COLUMN"
-            )
-            found.append(Finding("no-target", "error", message, table.n_rows))
         found += _stray_words(table, name)
     return [*found, *_missing_targets(table)]
 

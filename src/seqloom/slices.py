@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seqloom.calibrate.distance import FEWEST_IN_BAND, merged_bands
 from seqloom.config import ReportSection
 from seqloom.errors import DataError
 from seqloom.evaluation import BOOTSTRAP_SEED, Evaluated, evaluate
@@ -23,10 +24,8 @@ from seqloom.stats import interval_of
 from seqloom.table import Table
 from seqloom.where import truth_of
 
-FEWEST_IN_BAND = 30
-"""Test rows of a band of identity at least; neighbouring bands with fewer are merged."""
 FEWEST_IN_FOLD = 10
-"""The same on average over folds, in each of which a band is scored by itself."""
+"""Test rows of a band at least on average over folds, in each of which it is scored by itself."""
 FEWEST_IN_SLICE = 10
 """Test rows of a slice at least, for a score."""
 MOST_LEVELS = 12
@@ -199,7 +198,7 @@ def scores_by_identity(
     inside = np.concatenate([each[own] for each, own in zip(place, looked_at, strict=True)])
     counts = np.bincount(inside, minlength=len(BANDS)) // inner
     fewest = max(FEWEST_IN_BAND, FEWEST_IN_FOLD * len(tests) // inner)
-    bands = _merged(counts, fewest)
+    bands = merged_bands(counts, fewest)
     scored = []
     for first, last in bands if len(bands) > 1 else ():
         chosen = [own & (first <= at) & (at <= last) for own, at in zip(looked_at, place, strict=True)]
@@ -216,20 +215,6 @@ def scores_by_identity(
         "by_identity_left_out": n_all - n_looked_at,
         "by_identity_note": _why_no_bands(counts, fewest, likeness) if len(bands) < 2 else "",
     }
-
-
-def _merged(counts: np.ndarray, fewest: int) -> list[tuple[int, int]]:
-    """First and last of the bands that make each merged band: the smallest joins its smaller neighbour until all have enough.
-
-    Bands without rows are passed over, so that a merged band ends where there are rows.
-    """
-    bands = [(int(band), int(band), int(counts[band])) for band in np.flatnonzero(counts)]
-    while len(bands) > 1 and min(n for *_, n in bands) < fewest:
-        least = min(range(len(bands)), key=lambda at: bands[at][2])
-        beside = [at for at in (least - 1, least + 1) if 0 <= at < len(bands)]
-        low, high = sorted((least, min(beside, key=lambda at: bands[at][2])))
-        bands[low : high + 1] = [(bands[low][0], bands[high][1], bands[low][2] + bands[high][2])]
-    return [(first, last) for first, last, _ in bands]
 
 
 def _scores_of_rows(

@@ -137,7 +137,7 @@ def expected_error(
     lows = np.unique([0.0, *edges])
     place = np.searchsorted(lows - _ROUNDING, identity, side="right") - 1
     bands = []
-    for first, last in _merged(np.bincount(place, minlength=len(lows))):
+    for first, last in merged_bands(np.bincount(place, minlength=len(lows)), FEWEST_IN_BAND):
         inside = (place >= first) & (place <= last)
         mean, _ = _of(error[inside], np.zeros(inside.sum()), "mae", labels, inside, draws, seed)
         bands.append(Band(float(lows[first]), float([*lows, 1.0][last + 1]), int(inside.sum()), mean))
@@ -149,10 +149,13 @@ def expected_error(
     return ErrorByIdentity(tuple(bands), correlation, *ends, len(error), resampled, why)
 
 
-def _merged(counts: NDArray[np.intp]) -> list[tuple[int, int]]:
-    """First and last of the bands that make each merged band; those without rows are passed over."""
+def merged_bands(counts: NDArray[np.integer], fewest: int) -> list[tuple[int, int]]:
+    """First and last of the bands that make each merged band: the smallest joins its smaller neighbour until all have enough.
+
+    `counts`: rows of each band (B,). Bands without rows are passed over, so that a merged band ends where there are rows.
+    """
     bands = [(int(each), int(each), int(counts[each])) for each in np.flatnonzero(counts)]
-    while len(bands) > 1 and min(n for *_, n in bands) < FEWEST_IN_BAND:
+    while len(bands) > 1 and min(n for *_, n in bands) < fewest:
         least = min(range(len(bands)), key=lambda at: bands[at][2])
         beside = [at for at in (least - 1, least + 1) if 0 <= at < len(bands)]
         low, high = sorted((least, min(beside, key=lambda at: bands[at][2])))

@@ -19,7 +19,8 @@ from unittest import mock
 
 import numpy as np
 
-from seqloom.config import drafts, resolve
+from seqloom.config import resolve
+from seqloom.drafts import drafts
 from seqloom.encode.tokens import FittedTokens
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor
 from seqloom.predict.fitting import fit_model

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from seqloom.config import PLAIN_SECTIONS
 from seqloom.registry import FOLDERS, Field, available, describe, fields_of
+from seqloom.sections import PLAIN_SECTIONS
 
 HEAD = """# Settings
 

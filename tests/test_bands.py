@@ -14,10 +14,10 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from report_folders import Folder, edit, report, text_of, write_experiment
-from seqloom.config import ReportSection
 from seqloom.evaluation import evaluate
 from seqloom.experiment import Result, compare
 from seqloom.files import read_json
+from seqloom.sections import ReportSection
 from seqloom.slices import scores_by_identity
 from seqloom.target import Target
 

@@ -12,7 +12,8 @@ import pytest
 import seqloom
 from contracts.tables import peptides
 from mutants import OTHER, RESIDUES, WILD, mutated, singles
-from seqloom.config import BASELINES, drafts, resolve
+from seqloom.config import BASELINES, resolve
+from seqloom.drafts import drafts
 from seqloom.encode.base import Inputs
 from seqloom.encode.positional import blosum62_scores
 from seqloom.errors import ConfigError

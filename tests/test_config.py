@@ -8,22 +8,10 @@ import pytest
 import tomli_w
 
 from contracts.tables import table_of
-from seqloom.config import (
-    DEFAULT_PREDICTORS,
-    Variant,
-    difference,
-    drafts,
-    override,
-    parse_value,
-    read_toml,
-    refuse_twins,
-    refuse_unused,
-    resolve,
-    slug,
-    split_values,
-    strata_of,
-)
+from seqloom.config import DEFAULT_PREDICTORS, Variant, refuse_twins, refuse_unused, resolve, strata_of
+from seqloom.drafts import drafts
 from seqloom.errors import ConfigError
+from seqloom.sections import difference, override, parse_value, read_toml, slug, split_values
 from seqloom.table import DataSection, read_table
 from seqloom.target import TargetSection, find_target
 

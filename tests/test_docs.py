@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqloom.cli import main
-from seqloom.config import PLAIN_SECTIONS, SECTIONS
 from seqloom.registry import FOLDERS, available, fields_of
+from seqloom.sections import PLAIN_SECTIONS, SECTIONS
 
 ROOT = Path(__file__).parent.parent
 PAGES = {

@@ -15,7 +15,7 @@ LAYERS = (
     "read canonical where roles table mutation chemistry patch check replicates censored joined calibrate",
     "target similarity split encode summary rule simulate domain training_rows uncertainty answers shift",
     "nn training predict generate",
-    "config environment run model plan folds held_out experiment evaluation slices conclude prediction inspection division compare"
+    "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction inspection division compare"
     " ensemble tune explain compress report",
     "api estimators show cli serve __init__ __main__",
 )

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from mutants import OTHER, RESIDUES, WILD, mutated
 from seqloom.alphabet import DNA
-from seqloom.config import read_toml
 from seqloom.errors import DataError
 from seqloom.findings import raise_errors
 from seqloom.joined import read_tables
 from seqloom.mutation.notation import holds_lists, read_lists
+from seqloom.sections import read_toml
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, read_table
 

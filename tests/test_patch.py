@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seqloom.config import read_toml
 from seqloom.errors import DataError
 from seqloom.findings import Finding
 from seqloom.inspection import inspect
 from seqloom.joined import read_tables
+from seqloom.sections import read_toml
 from seqloom.table import DataSection, Table, read_table
 
 TABLE = """seq_id,protein_sequence,pH,data_source,tm

@@ -11,11 +11,11 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from seqloom.api import compare
-from seqloom.config import ReportSection
 from seqloom.errors import DataError
 from seqloom.evaluation import evaluate
 from seqloom.files import read_json
 from seqloom.prediction import evaluate as evaluate_run
+from seqloom.sections import ReportSection
 from seqloom.slices import scores_by_slice, scores_within_groups, slices_of
 from seqloom.table import Table, read_table
 from seqloom.target import Target

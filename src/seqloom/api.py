@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqloom.config import Sections, override, parse_value, read_toml, slug, split_values
 from seqloom.errors import ConfigError
 from seqloom.experiment import Result, Watcher
 from seqloom.experiment import compare as _compare
 from seqloom.model import Model
+from seqloom.sections import Sections, override, parse_value, read_toml, slug, split_values
 
 FLAGS = {
     "target": "target.column", "sequence": "data.sequence", "group": "data.group", "where": "data.where", "test": "data.test",

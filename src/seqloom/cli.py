@@ -96,8 +96,8 @@ def main() -> None:
 def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | None) -> None:
     """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd."""
     from seqloom.api import sections_of
-    from seqloom.config import refuse_others
     from seqloom.inspection import inspect as look
+    from seqloom.sections import refuse_others
     from seqloom.show import echo_json, inspected
 
     sections, _ = sections_of(table)
@@ -136,8 +136,8 @@ def split(
     Without --by: what suits the table best, by similarity where that can be.
     """
     from seqloom.api import sections_of
-    from seqloom.config import override
     from seqloom.division import divide
+    from seqloom.sections import override
     from seqloom.show import divided, echo_json
 
     sections, _ = sections_of(table)
@@ -288,7 +288,7 @@ def describe(family: str | None, kind: str | None, json_: bool) -> None:
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
-    from seqloom.config import parse_value
+    from seqloom.sections import parse_value
 
     pairs = {}
     for setting in settings:
@@ -300,7 +300,7 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _axes(axes: tuple[str, ...]) -> dict[str, list[Any]]:
-    from seqloom.config import parse_value, split_values
+    from seqloom.sections import parse_value, split_values
 
     found = {}
     for axis in axes:
@@ -313,7 +313,7 @@ def _axes(axes: tuple[str, ...]) -> dict[str, list[Any]]:
 
 def _overridden(sections: dict[str, Any], settings: tuple[str, ...], flags: dict[str, str | None]) -> dict[str, Any]:
     from seqloom.api import FLAGS
-    from seqloom.config import override
+    from seqloom.sections import override
 
     changes = {FLAGS[name]: value for name, value in flags.items() if value is not None}
     return override(sections, changes | _pairs(settings))

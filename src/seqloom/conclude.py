@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from seqloom.answers import prediction_columns
 from seqloom.censored import symbols
-from seqloom.config import Variant, difference
+from seqloom.config import Variant
 from seqloom.evaluation import RANKING, Evaluated, evaluate, run_metrics
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.held_out import HeldOutRows, outputs, uncertainty_of
 from seqloom.plan import Plan
 from seqloom.run import Member, Run
+from seqloom.sections import difference
 from seqloom.slices import scores_by_identity, scores_by_slice, scores_within_groups, slices_of
 from seqloom.split.base import TEST
 from seqloom.split.inputs import joined

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from seqloom.censored import as_written
-from seqloom.config import Sections, strata_of
+from seqloom.config import strata_of
 from seqloom.errors import ConfigError
 from seqloom.files import write_json, write_parquet
 from seqloom.findings import raise_errors
 from seqloom.joined import read_tables
 from seqloom.prediction import FORMATS, write_table
 from seqloom.registry import validated
+from seqloom.sections import Sections
 from seqloom.split.base import ROLE_NAMES, TEST, Partition
 from seqloom.split.make import make_partition
 from seqloom.split.recommend import splitter_for

@@ -15,12 +15,14 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from seqloom.config import drafts, override, resolve
+from seqloom.config import resolve
+from seqloom.drafts import drafts
 from seqloom.encode.base import FittedEncoder
 from seqloom.encode.tokens import FittedTokens
 from seqloom.findings import raise_errors
 from seqloom.predict.base import Dims, Examples, Fitted, Job
 from seqloom.predict.fitting import fit_model
+from seqloom.sections import override
 from seqloom.split.deal import inner_split
 from seqloom.split.inputs import input_groups
 from seqloom.table import DataSection, Table, read_table

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from seqloom.chance import FEW_ROWS, PERMUTATIONS, Chance, by_chance
-from seqloom.config import ReportSection
 from seqloom.metrics import METRICS, default_metrics, find_metric, score
 from seqloom.run import Member, Run
+from seqloom.sections import ReportSection
 from seqloom.stats import Comparison, VariantScores
 from seqloom.stats import compare as compare_scores
 from seqloom.target import Target

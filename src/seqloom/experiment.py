@@ -16,7 +16,6 @@ import numpy as np
 
 from seqloom.calibrate import Calibrator, fit_calibrator
 from seqloom.conclude import conclude
-from seqloom.config import Sections
 from seqloom.errors import ConfigError
 from seqloom.evaluation import score_of
 from seqloom.files import read_json, write_json, write_parquet
@@ -26,6 +25,7 @@ from seqloom.plan import Plan, make_plan
 from seqloom.predict.base import Fitted, Job
 from seqloom.predict.fitting import fit_model
 from seqloom.run import Member, Run, claim_folder
+from seqloom.sections import Sections
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.training_rows import FILE as TRAINING_ROWS
 from seqloom.training_rows import training_rows

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from seqloom.config import Sections
 from seqloom.errors import DataError, MissingExtra
 from seqloom.findings import Finding, finding
 from seqloom.joined import read_tables
 from seqloom.mutation.variants import told
 from seqloom.registry import validated
+from seqloom.sections import Sections
 from seqloom.similarity.rows import alike_groups
 from seqloom.split.audit import NEAR
 from seqloom.split.recommend import recommended

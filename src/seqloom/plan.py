@@ -9,23 +9,15 @@ from typing import Any
 import numpy as np
 
 from seqloom.censored import refuse_all_bounds
-from seqloom.config import (
-    BASELINES,
-    DEFAULT_PREDICTORS,
-    Sections,
-    Variant,
-    drafts,
-    refuse_twins,
-    refuse_unused,
-    resolve,
-    strata_of,
-)
+from seqloom.config import BASELINES, DEFAULT_PREDICTORS, Variant, refuse_twins, refuse_unused, resolve, strata_of
+from seqloom.drafts import drafts
 from seqloom.environment import environment
 from seqloom.errors import ConfigError
 from seqloom.findings import Finding, finding, raise_errors
 from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.run import Member
+from seqloom.sections import Sections
 from seqloom.split.audit import Audit
 from seqloom.split.base import TEST, TRAIN, VALID, Partition
 from seqloom.split.make import make_partition

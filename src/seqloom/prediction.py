@@ -14,12 +14,12 @@ import pyarrow as pa
 from seqloom.alphabet import UNKNOWN
 from seqloom.answers import Prediction
 from seqloom.censored import refuse_all_bounds
-from seqloom.config import ReportSection, Sections, refuse_others
 from seqloom.errors import ConfigError, DataError
 from seqloom.files import write_parquet, write_whole
 from seqloom.findings import Finding, finding
 from seqloom.model import Model
 from seqloom.registry import validated
+from seqloom.sections import ReportSection, Sections, refuse_others
 from seqloom.shift import prior_finding
 from seqloom.table import DataSection, Table
 from seqloom.target import Target, TargetSection

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from seqloom.calibrate import Calibrator
-from seqloom.config import Sections, Variant, difference
+from seqloom.config import Variant
 from seqloom.encode.base import FittedEncoder
 from seqloom.errors import RunError
 from seqloom.files import read_json, write_arrays, write_json, write_text, write_toml, write_whole
 from seqloom.predict.base import Dims, Fitted
+from seqloom.sections import Sections, difference
 from seqloom.target import Target
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqloom.calibrate.distance import FEWEST_IN_BAND, merged_bands
-from seqloom.config import ReportSection
 from seqloom.errors import DataError
 from seqloom.evaluation import BOOTSTRAP_SEED, Evaluated, evaluate
 from seqloom.metrics import draw_summaries, find_metric, within_groups
+from seqloom.sections import ReportSection
 from seqloom.split.audit import BANDS
 from seqloom.stats import interval_of
 from seqloom.table import Table

@@ -3,7 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from seqloom.config import Variant, drafts, resolve, strata_of
+from seqloom.config import Variant, resolve, strata_of
+from seqloom.drafts import drafts
 from seqloom.encode.tokens import FittedTokens
 from seqloom.predict.base import Dims, Examples, Job
 from seqloom.table import DataSection, Table, read_table

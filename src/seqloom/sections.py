@@ -1,0 +1,141 @@
+"""The experiment file as it is written: its sections read, overridden from the command line, refused where they are unknown.
+
+Raw settings are plain dictionaries, section by section, as TOML gives them. What they mean for a table is in `config`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from seqloom.calibrate.settings import CalibrateSection
+from seqloom.errors import ConfigError
+from seqloom.mutation.wild_type import is_sequence
+from seqloom.registry import Recipe, nearest
+from seqloom.table import DataSection
+from seqloom.target import TargetSection
+from seqloom.training.settings import TrainSection
+
+Settings = dict[str, Any]
+Sections = dict[str, Any]
+"""Settings by section, and under `variant` a list of them."""
+SECTIONS = ("data", "target", "split", "encoder", "predictor", "train", "calibrate", "report")
+SPREADS = ("variant", "vary", "grid")
+
+
+class ReportSection(Recipe):
+    """The `[report]` section: what is scored, and how its intervals are drawn."""
+
+    metrics: tuple[str, ...] = ()
+    """Metrics; the first decides the order of the leaderboard. By default those usual for the task."""
+    draws: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap draws of every interval."""
+    by: tuple[str, ...] = ("length",)
+    """Parts of the test rows that are scored by themselves: by `length`, `group`, a column, or an expression as in `--where`.
+    Bands of identity to the nearest training row are always scored."""
+
+
+PLAIN_SECTIONS: Mapping[str, type[Recipe]] = {
+    "data": DataSection, "target": TargetSection, "train": TrainSection, "calibrate": CalibrateSection,
+    "report": ReportSection,
+}  # fmt: skip
+PATHS = (
+    ("data", "table"), ("data", "test"), ("data", "patch"), ("data", "wild_type"), ("encoder", "path"), ("split", "table"),
+)  # fmt: skip
+"""Settings that name files."""
+
+
+def read_toml(path: Path) -> Sections:
+    """The sections of an experiment file; paths in it are taken from the file's own folder."""
+    try:
+        sections: Sections = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    refuse_unknown_sections(sections)
+    for section, key in PATHS:
+        value = sections.get(section, {}).get(key)
+        if key == "wild_type" and isinstance(value, str) and is_sequence(value):
+            continue
+        if isinstance(value, str) and value:
+            sections[section][key] = _beside(path, value)
+    added = sections.get("data", {}).get("add")
+    if isinstance(added, dict):
+        sections["data"]["add"] = {name: _beside(path, str(value)) for name, value in added.items()}
+    return sections
+
+
+def _beside(path: Path, value: str) -> str:
+    """A path as it is meant in the file at `path`: from its folder, unless absolute or `data:`."""
+    return value if value.startswith("data:") or PurePath(value).is_absolute() else (path.parent / value).as_posix()
+
+
+def override(sections: Sections, changes: Mapping[str, Any]) -> Sections:
+    """`sections` with `section.key` values replaced."""
+    merged = {name: dict(value) if isinstance(value, dict) else value for name, value in sections.items()}
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition(".")
+        if not key:
+            raise ConfigError(f"--set {dotted}: write section.key=value; sections: {', '.join(SECTIONS)}")
+        if section not in SECTIONS:
+            raise ConfigError(
+                f"--set {dotted}: no section {section!r}{nearest(section, SECTIONS)}; sections: {', '.join(SECTIONS)}"
+            )
+        merged.setdefault(section, {})[key] = value
+    return merged
+
+
+def parse_value(text: str) -> Any:
+    """A command-line value as TOML reads it, or as text where TOML has no such value; `a,b` stays text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def split_values(text: str) -> list[str]:
+    """`a,b,[1,2]` at the commas outside brackets."""
+    return [part.strip() for part in re.findall(r"(?:\[[^\]]*\]|[^,\[])+", text)]
+
+
+def refuse_others(sections: Sections, used: Sequence[str], who: str) -> None:
+    """ConfigError for settings that `who` would pass over: only sections, or `section.key`s, of `used` are taken."""
+    keys = [f"{section}.{key}" for section, settings in sections.items() for key in settings]
+    unused = [key for key in keys if not any(key == each or key.startswith(f"{each}.") for each in used)]
+    if unused:
+        raise ConfigError(f"{', '.join(unused)}: {who} takes settings of {', '.join(used)} only; leave it out")
+
+
+def refuse_unknown_sections(sections: Sections) -> None:
+    for name, value in sections.items():
+        if name not in (*SECTIONS, *SPREADS):
+            known = (*SECTIONS, *SPREADS)
+            raise ConfigError(f"no section [{name}]{nearest(name, known)}; sections: {', '.join(known)}")
+        if name == "variant" and not (isinstance(value, list) and all(isinstance(each, dict) for each in value)):
+            raise ConfigError("variants are written as [[variant]], with two brackets")
+        if name != "variant" and not isinstance(value, dict):
+            raise ConfigError(f"{name} = {value!r}: {name} is a section; write [{name}] and its keys below")
+
+
+def difference(left: Sections, right: Sections) -> dict[str, tuple[Any, Any]]:
+    """`section.key` and its two values, wherever two resolved configurations differ; None where a key is absent."""
+    keys = {(section, key) for side in (left, right) for section, values in side.items() for key in values}
+    return {
+        f"{section}.{key}": (left.get(section, {}).get(key), right.get(section, {}).get(key))
+        for section, key in sorted(keys)
+        if left.get(section, {}).get(key) != right.get(section, {}).get(key)
+    }
+
+
+def slug(text: str) -> str:
+    """`text` as a folder name of `[a-z0-9-]`; ConfigError if nothing is left of it."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if not name:
+        raise ConfigError(f"{text!r} cannot be made a name of letters, digits and hyphens")
+    return name

@@ -18,7 +18,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from seqloom.config import resolve
 from seqloom.drafts import drafts
 from seqloom.encode.base import FittedEncoder
-from seqloom.encode.tokens import FittedTokens
 from seqloom.findings import raise_errors
 from seqloom.predict.base import Dims, Examples, Fitted, Job
 from seqloom.predict.fitting import fit_model
@@ -80,8 +79,7 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         self.encoder_: FittedEncoder = variant.encoder.fit(table.take(rows[False]))
         scaled = self.target_.to_model(y.reshape(-1, 1))
         parts = {held: Examples(self.encoder_.transform(table.take(own)), scaled[own]) for held, own in rows.items()}
-        vocabulary = self.encoder_.vocabulary if isinstance(self.encoder_, FittedTokens) else 0
-        dims = Dims.of(self.target_, parts[False].inputs, vocabulary, table.alphabet)
+        dims = Dims.of(self.target_, parts[False].inputs, self.encoder_, table.alphabet)
         self.members_: list[Fitted] = [
             fit_model(
                 variant.predictor, parts[False], parts[True], Job(dims, seed, variant.train, classes=target.classes)

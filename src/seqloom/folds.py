@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from seqloom.config import Variant
 from seqloom.encode.base import FittedEncoder
-from seqloom.encode.tokens import FittedTokens
 from seqloom.plan import Plan, target_of
 from seqloom.predict.base import Dims, Examples
 from seqloom.split.base import TEST, TRAIN, VALID
@@ -46,10 +45,9 @@ class Folds:
         target = base.fitted(scores[rows[TRAIN]])
         encoder = variant.encoder.fit(plan.table.take(rows[TRAIN]))
         inputs = {role: encoder.transform(plan.table.take(own)) for role, own in rows.items()}
-        vocabulary = encoder.vocabulary if isinstance(encoder, FittedTokens) else 0
         bounds = plan.bounds if base == plan.target else base.bounds(plan.table)
         examples = {
             role: Examples(inputs[role], target.to_model(scores[own]), None if bounds is None else bounds[own])
             for role, own in rows.items()
         }
-        return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], vocabulary, plan.table.alphabet), examples)
+        return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], encoder, plan.table.alphabet), examples)

@@ -5,7 +5,6 @@ import pyarrow as pa
 
 from seqloom.config import Variant, resolve, strata_of
 from seqloom.drafts import drafts
-from seqloom.encode.tokens import FittedTokens
 from seqloom.predict.base import Dims, Examples, Job
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target, TargetSection, find_target
@@ -65,8 +64,7 @@ class Case:
         self.examples = {
             name: Examples(self.encoder.transform(self.table.take(own)), y[own]) for name, own in parts.items()
         }
-        vocabulary = self.encoder.vocabulary if isinstance(self.encoder, FittedTokens) else 0
-        self.dims = Dims.of(self.fitted_target, self.examples["train"].inputs, vocabulary, self.table.alphabet)
+        self.dims = Dims.of(self.fitted_target, self.examples["train"].inputs, self.encoder, self.table.alphabet)
         self.strata = strata_of(self.target, scores)
 
     def fit(self, seed: int = 0, train: Examples | None = None):

@@ -60,6 +60,11 @@ class FittedTokens(FittedEncoder):
         """V of the joint stream: padding, the symbols of every column, and a separator between columns."""
         return int((self.sizes - 1).sum()) + 1 + (len(self.sizes) > 1)
 
+    @property
+    def symbols(self) -> tuple[int, ...]:
+        """Symbols of each column, padding not counted."""
+        return tuple((self.sizes - 1).tolist())
+
     def transform(self, table: Table) -> Inputs:
         """Tokens of the joint stream and covariates (N, C)."""
         parts: list[Tokens] = []

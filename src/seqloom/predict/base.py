@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from seqloom.encode.base import Inputs, State
+from seqloom.encode.base import FittedEncoder, Inputs, State
+from seqloom.encode.tokens import FittedTokens
 from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.target import Target
@@ -41,13 +42,22 @@ class Dims:
     """Covariates beside the tokens; among features they are included in D."""
     alphabet: str = ""
     """Of the sequences behind the tokens, where they are one column."""
+    longest: int = 0
+    """Symbols of the longest training row, for predictors that take tokens; a row to predict may be longer."""
+    symbols: tuple[int, ...] = ()
+    """Symbols of each sequence column, padding not counted. The ids of the columns follow each other from 1 on; between columns
+    stands a separator, id V - 1."""
 
     @staticmethod
-    def of(target: Target, inputs: Inputs, vocabulary: int, alphabet: str = "") -> Dims:
-        """The sizes of these inputs and this target."""
-        n_features = inputs.features.shape[1] if inputs.features is not None else 0
-        n_covariates = inputs.covariates.shape[1] if inputs.tokens is not None else 0
-        return Dims(target.task, len(target.columns), target.n_outputs, n_features, vocabulary, n_covariates, alphabet)
+    def of(target: Target, inputs: Inputs, encoder: FittedEncoder, alphabet: str = "") -> Dims:
+        """The sizes of this target and of these inputs, all of them of training rows, by the encoder that made them."""
+        sizes = (target.task, len(target.columns), target.n_outputs)
+        if inputs.features is not None:
+            return Dims(*sizes, inputs.features.shape[1], alphabet=alphabet)
+        assert inputs.tokens is not None
+        assert isinstance(encoder, FittedTokens)
+        longest = int(inputs.tokens.lengths.max(initial=0))
+        return Dims(*sizes, 0, encoder.vocabulary, inputs.covariates.shape[1], alphabet, longest, encoder.symbols)
 
     def as_json(self) -> dict[str, Any]:
         """The fields, for a file."""

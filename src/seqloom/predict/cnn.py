@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from seqloom.nn.dropout import Dropout
 from seqloom.nn.pool import masked_max, masked_mean
 from seqloom.predict.base import Dims
 from seqloom.predict.net import Net
@@ -54,7 +55,7 @@ class ConvNet(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(2 * width + dims.n_covariates, width),
             nn.GELU(),
-            nn.Dropout(recipe.dropout),
+            Dropout(recipe.dropout),
             nn.Linear(width, dims.n_outputs),
         )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
+from seqloom.nn.dropout import Dropout
 from seqloom.predict.base import Dims
 from seqloom.predict.net import Net
 from seqloom.registry import register
@@ -29,6 +30,6 @@ class MLP(Net):
         layers: list[nn.Module] = []
         width = dims.n_features
         for units in self.hidden:
-            layers += [nn.Linear(width, units), nn.LayerNorm(units), nn.GELU(), nn.Dropout(self.dropout)]
+            layers += [nn.Linear(width, units), nn.LayerNorm(units), nn.GELU(), Dropout(self.dropout)]
             width = units
         return nn.Sequential(*layers, nn.Linear(width, dims.n_outputs))

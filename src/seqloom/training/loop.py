@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seqloom.errors import ConfigError, RunError
+from seqloom.nn.dropout import rekey
 from seqloom.training.settings import TrainSection
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between checkpoints: a shorter training is simply done again."""
+STEPS_OF_AN_EPOCH = 2**24
+"""More than any epoch has, so that no two steps share a number."""
 LAST_RATE = 0.01
 """The cosine schedule ends at this share of the highest learning rate."""
 
@@ -142,7 +145,9 @@ def _one_epoch(step: Step, rate: float, seed: int, fabric: Fabric, state: _Progr
     for module in step.modules.values():
         module.train()
     total, n_batches = torch.zeros((), device=fabric.device), 0
-    for batch in step.batches(state.epoch):
+    for number, batch in enumerate(step.batches(state.epoch)):
+        for module in step.modules.values():
+            rekey(module, seed, state.epoch * STEPS_OF_AN_EPOCH + number)
         total += step.update(batch, fabric)["loss"].detach()
         n_batches += 1
     for module in step.modules.values():

@@ -23,7 +23,7 @@ from seqloom.predict.fitting import fit_model
 from seqloom.predict.net import Supervised, supervised_loss
 from seqloom.predict.weights import weighed
 from seqloom.registry import available, build, recipe_class, validated
-from seqloom.training.loop import open_fabric
+from seqloom.training.device import open_fabric
 from seqloom.training.settings import TrainSection
 
 NAMES = ("no", "yes")
@@ -177,7 +177,7 @@ def test_no_row_is_repeated_whatever_its_weight():
     job = Job(case.dims, settings=case.variant.train, classes=case.target.classes)
     train, valid = weighed(train, valid, job)
     module = case.variant.predictor.module(case.dims)
-    step = Supervised(module, torch.optim.SGD(module.parameters()), train, valid, job, open_fabric("cpu"))
+    step = Supervised(module, train, valid, job, open_fabric("cpu"))
     for epoch in range(2):
         assert sorted(np.concatenate(list(step.batches(epoch))).tolist()) == list(range(len(train)))
 

@@ -16,10 +16,16 @@ from seqloom.predict.base import Dims, Examples, Job, default_loss
 from seqloom.predict.net import supervised_loss
 from seqloom.registry import build, validated
 from seqloom.training import loop
-from seqloom.training.loop import LAST_RATE, Step, learning_rate, open_fabric, optimise, resolved_device
+from seqloom.training.device import open_fabric, resolved_device
+from seqloom.training.schedule import LAST_RATE, learning_rate
 from seqloom.training.settings import LEAST_EPOCHS, LEAST_STEPS, TrainSection
+from seqloom.training.step import Step, Training
 
 FABRIC = open_fabric("cpu")
+
+
+def optimise(step, settings, epochs, seed, folder=None, progress=None):
+    return loop.optimise(Training(step, settings, epochs, seed, folder, progress), FABRIC)
 
 
 class Count(Step):
@@ -29,6 +35,7 @@ class Count(Step):
         self.module = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.zeros_(self.module.weight)
         self.modules, self.optimizers, self.losses, self.epoch = {"net": self.module}, {}, losses, -1
+        self.n_batches = 2
 
     def batches(self, epoch):
         self.epoch = epoch
@@ -54,6 +61,7 @@ class Noisy(Step):
         optimizer = torch.optim.AdamW(module.parameters(), lr=0.01)
         self.module, self.optimizer = FABRIC.setup(module, optimizer)
         self.modules, self.optimizers = {"net": self.module}, {"net": self.optimizer}
+        self.n_batches = 3
         rng = torch.Generator().manual_seed(1)
         self.x, self.y = torch.randn(40, 4, generator=rng), torch.randn(40, 1, generator=rng)
 
@@ -94,7 +102,7 @@ def cut_off_at(epoch):
 
 def test_the_weights_of_the_epoch_with_the_lowest_valid_loss_are_kept():
     step = Count([5.0, 3.0, 4.0, 2.0, 6.0, 7.0])
-    curve = optimise(step, TrainSection(patience=10), 6, 0, FABRIC)
+    curve = optimise(step, TrainSection(patience=10), 6, 0)
     assert len(curve) == 6
     assert step.module.weight.item() == 4  # after four epochs of two steps of a half
 
@@ -102,19 +110,19 @@ def test_the_weights_of_the_epoch_with_the_lowest_valid_loss_are_kept():
 def test_training_stops_when_the_valid_loss_has_not_fallen_for_so_many_epochs():
     losses = [5.0, 3.0, 4.0, 3.0, 3.5, 1.0]
     step = Count(losses)
-    curve = optimise(step, TrainSection(patience=3), 6, 0, FABRIC)
+    curve = optimise(step, TrainSection(patience=3), 6, 0)
     assert [line.valid_loss for line in curve] == losses[:5]  # an equal loss is not a lower one
     assert step.module.weight.item() == 2
 
 
 def test_a_loss_that_is_no_number_is_never_the_best():
     step = Count([math.nan, 2.0, math.nan, math.inf])
-    optimise(step, TrainSection(patience=10), 4, 0, FABRIC)
+    optimise(step, TrainSection(patience=10), 4, 0)
     assert step.module.weight.item() == 2
 
 
 def test_a_line_of_the_curve_says_epoch_rate_and_mean_training_loss():
-    curve = optimise(Count([1.0, 2.0]), TrainSection(schedule="constant", lr=0.1), 2, 0, FABRIC)
+    curve = optimise(Count([1.0, 2.0]), TrainSection(schedule="constant", lr=0.1), 2, 0)
     assert [(line.epoch, line.lr, line.train_loss, line.valid_loss) for line in curve] == [
         (0, 0.1, 0.5, 1),
         (1, 0.1, 0.5, 2),
@@ -124,7 +132,7 @@ def test_a_line_of_the_curve_says_epoch_rate_and_mean_training_loss():
 
 def test_progress_is_told_after_every_epoch():
     told = []
-    optimise(Count([1.0] * 3), TrainSection(), 3, 0, FABRIC, progress=lambda *numbers: told.append(numbers))
+    optimise(Count([1.0] * 3), TrainSection(), 3, 0, progress=lambda *numbers: told.append(numbers))
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -136,14 +144,14 @@ def test_a_training_that_is_cut_off_and_started_again_ends_in_the_same_bits(epoc
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     settings = TrainSection(patience=20, lr=0.05)
     whole = Noisy()
-    curve = optimise(whole, settings, 10, 3, FABRIC)
+    curve = optimise(whole, settings, 10, 3)
     with pytest.raises(Cut):
-        optimise(Noisy(), settings, 10, 3, FABRIC, tmp_path, cut_off_at(epoch))
+        optimise(Noisy(), settings, 10, 3, tmp_path, cut_off_at(epoch))
     assert (tmp_path / "state.safetensors").exists() == (epoch > 1)
     resumed = Noisy()
     torch.manual_seed(99)
     told = []
-    again = optimise(resumed, settings, 10, 3, FABRIC, tmp_path, lambda *numbers: told.append(numbers[0]))
+    again = optimise(resumed, settings, 10, 3, tmp_path, lambda *numbers: told.append(numbers[0]))
     assert told[0] == epoch  # it goes on after the last epoch that was saved
     assert again == curve or str(again) == str(curve)  # NaN of scores that were not asked for
     for name, value in weights(whole).items():
@@ -153,16 +161,16 @@ def test_a_training_that_is_cut_off_and_started_again_ends_in_the_same_bits(epoc
 def test_a_training_that_was_finished_is_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     first, second = Noisy(), Noisy()
-    curve = optimise(first, TrainSection(), 5, 0, FABRIC, tmp_path)
+    curve = optimise(first, TrainSection(), 5, 0, tmp_path)
     told = []
-    again = optimise(second, TrainSection(), 5, 0, FABRIC, tmp_path, lambda *numbers: told.append(numbers))
+    again = optimise(second, TrainSection(), 5, 0, tmp_path, lambda *numbers: told.append(numbers))
     assert told == []
     assert str(again) == str(curve)
     assert all(torch.equal(value, weights(second)[name]) for name, value in weights(first).items())
 
 
 def test_a_short_training_writes_no_checkpoint(tmp_path):
-    optimise(Noisy(), TrainSection(), 2, 0, FABRIC, tmp_path / "checkpoint")
+    optimise(Noisy(), TrainSection(), 2, 0, tmp_path / "checkpoint")
     assert not (tmp_path / "checkpoint").exists()
 
 
@@ -212,9 +220,7 @@ def test_the_constant_schedule_keeps_the_rate():
 def test_the_rate_of_the_schedule_is_the_one_the_optimiser_uses():
     step = Noisy()
     seen = []
-    optimise(
-        step, TrainSection(lr=0.1), 3, 0, FABRIC, progress=lambda *_: seen.append(step.optimizer.param_groups[0]["lr"])
-    )
+    optimise(step, TrainSection(lr=0.1), 3, 0, progress=lambda *_: seen.append(step.optimizer.param_groups[0]["lr"]))
     assert seen == [learning_rate(TrainSection(lr=0.1), epoch, 3) for epoch in range(3)]
 
 
@@ -257,7 +263,7 @@ def test_a_device_number_where_none_can_be_is_refused(device):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lr": 0}, {"batch": 0}, {"patience": 0}, {"seeds": 0}, {"schedule": "linear"}, {"lr": -1}]
+    "wrong", [{"lr": 0}, {"batch": 0}, {"patience": 0}, {"seeds": 0}, {"schedule": "linear"}, {"lr": -1}, {"clip": -1}]
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=rf"\[train\] {next(iter(wrong))} = "):
@@ -355,3 +361,74 @@ def test_nets_train_on_rows_of_known_targets_as_if_the_others_were_not_there():
     )
     beside = predictor.fit(nothing_known, valid, job)
     np.testing.assert_allclose(beside.predict(valid.inputs), alone.predict(valid.inputs), atol=1e-5)
+
+
+# Schedules, optimisers, running means
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("t^-1", [1, 1 / 2, 1 / 3, 1 / 4]),
+        ("t^-0.5", [1, 2**-0.5, 3**-0.5, 1 / 2]),
+        ("t^0", [1, 1, 1, 1]),
+        ("exp(-e)", [1, math.exp(-1), math.exp(-2), math.exp(-3)]),
+        ("exp(-sqrt e)", [1, math.exp(-1), math.exp(-(2**0.5)), math.exp(-(3**0.5))]),
+        ("exp(-e^2)", [1, math.exp(-1), math.exp(-4), math.exp(-9)]),
+    ],
+)
+def test_decays_are_the_functions_they_are_named_by(schedule, expected):
+    settings = validated(TrainSection, {"schedule": schedule, "lr": 2.0}, "[train]")
+    assert [learning_rate(settings, e, 4) / 2 for e in range(4)] == pytest.approx(expected)
+    assert learning_rate(settings, 2.75, 4) == learning_rate(settings, 2, 4)  # decays go by whole epochs
+
+
+def test_one_cycle_rises_with_every_step_and_falls_to_almost_nothing():
+    settings = TrainSection(schedule="one-cycle", lr=1.0)
+    rates = [learning_rate(settings, step / 10, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.04)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) == 30
+    assert rates[:31] == sorted(rates[:31])
+    assert rates[30:] == sorted(rates[30:], reverse=True)
+    assert rates[-1] < 1e-3
+
+
+def test_a_warm_up_rises_in_a_line_and_the_schedule_begins_after_it():
+    settings = TrainSection(warmup=2, lr=1.0, schedule="t^-1")
+    assert [learning_rate(settings, epoch, 6) for epoch in (0.5, 1, 1.5)] == pytest.approx([0.25, 0.5, 0.75], abs=1e-3)
+    assert [learning_rate(settings, epoch, 6) for epoch in (2, 3, 4)] == pytest.approx([1, 1 / 2, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"schedule": "t^1"}, "a power such as"),
+        ({"schedule": "t^-x"}, "a power such as"),
+        ({"optimizer": "sgd", "weight_decay": 0.1}, "weight_decay is used by adamw only"),
+        ({"schedule": "one-cycle", "warmup": 1}, "has its own warm-up"),
+        ({"epochs": 3, "warmup": 3}, "leaves none of 3 epochs"),
+        ({"ema": 1.0}, "ema"),
+        ({"optimizer": "adamax"}, "optimizer"),
+    ],
+)
+def test_settings_without_effect_or_sense_are_refused(given, words):
+    with pytest.raises(ConfigError, match=words):
+        validated(TrainSection, given, "[train]")
+
+
+def test_the_running_mean_of_weights_is_validated_and_kept():
+    step = Count([3.0, 2.0])
+    optimise(step, TrainSection(ema=0.5), 2, 0)
+    mean, weight = 0.5, 0.5  # the mean starts at the weights after the first step
+    for updates in (2, 3, 4):
+        weight += 0.5
+        mean += (1 - min(0.5, (1 + updates) / (10 + updates))) * (weight - mean)
+    assert step.module.weight.item() == pytest.approx(mean)
+
+
+def test_the_curve_holds_the_mean_rate_that_the_optimiser_had():
+    step = Noisy()
+    curve = optimise(step, TrainSection(lr=1.0, warmup=1, schedule="constant"), 2, 0)
+    assert curve[0].lr == pytest.approx((0 + 1 / 3 + 2 / 3) / 3, abs=1e-3)
+    assert curve[1].lr == 1.0

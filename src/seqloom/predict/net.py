@@ -7,7 +7,7 @@ that take features as `forward(features (B, D))`; both give (B, T): values, or l
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.encode.base import Inputs, State
+from seqloom.errors import ConfigError
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, default_loss
 from seqloom.registry import register  # noqa: F401 - nets import it from here beside Net
 from seqloom.tokens import WIDTH_STEP, bucketed
-from seqloom.training.loop import Epoch, Step, open_fabric, optimise, resolved_device
+from seqloom.training.device import open_fabric, resolved_device
+from seqloom.training.loop import optimise_together
+from seqloom.training.optimizers import optimizer_of
+from seqloom.training.step import Epoch, Step, Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -46,19 +50,35 @@ class Net(Predictor):
 
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """Train with early stopping on `valid`; curves and checkpoints go to the job's folder."""
+        return self.fit_members([(train, valid, job)])[0]
+
+    def fit_members(self, members: Sequence[tuple[Examples, Examples, Job]]) -> list[Fitted]:
+        """Each member as by `fit`, all of them trained as one batched net where there are several."""
+        from seqloom.predict.together import update_together
+
+        fabric = open_fabric(members[0][2].settings.device)
+        trainings = [self._training(*member, fabric) for member in members]
+        curves = optimise_together(trainings, update_together, fabric)
+        fitted: list[Fitted] = []
+        for (_, _, job), training, curve in zip(members, trainings, curves, strict=True):
+            if job.folder is not None:
+                pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
+            job.log(_summary(self.kind, curve))
+            assert isinstance(training.step, Supervised)
+            fitted.append(FittedNet(training.step.bare, job.dims, fabric.device))
+        return fitted
+
+    def _training(self, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> Training:
         torch.manual_seed(job.seed)
-        module = self.module(job.dims)
-        fabric = open_fabric(job.settings.device)
-        optimizer = torch.optim.AdamW(module.parameters(), job.settings.lr, weight_decay=job.settings.weight_decay)
-        wrapped, wrapped_optimizer = fabric.setup(module, optimizer)
-        step = Supervised(wrapped, wrapped_optimizer, train, valid if len(valid) else train, job, fabric)
-        folder = job.folder / "checkpoint" if job.folder else None
+        module = self.module(job.dims).to(fabric.device)
+        step = Supervised(module, train, valid if len(valid) else train, job, fabric)
         epochs = job.settings.epochs_for(len(train))
-        curve = optimise(step, job.settings, epochs, job.seed, fabric, folder, job.progress)
-        if job.folder is not None:
-            pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
-        job.log(_summary(self.kind, curve))
-        return FittedNet(module, job.dims, fabric.device)
+        if job.settings.warmup >= epochs:
+            raise ConfigError(
+                f"[train] warmup = {job.settings.warmup} leaves none of {epochs} epochs for the schedule; lower it"
+            )
+        folder = job.folder / "checkpoint" if job.folder else None
+        return Training(step, job.settings, epochs, job.seed, folder, job.progress)
 
     def restore(self, state: State, dims: Dims) -> Fitted:
         """The net of `state()`, on the best device there is."""
@@ -132,17 +152,11 @@ class Supervised(Step):
     A target that is a bound costs only while the prediction is on the wrong side of it.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        train: Examples,
-        valid: Examples,
-        job: Job,
-        fabric: Fabric,
-    ) -> None:
-        self.modules, self.optimizers = {"net": module}, {"net": optimizer}
-        self.module, self.optimizer, self.job = module, optimizer, job
+    def __init__(self, module: nn.Module, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> None:
+        self.bare, self.job = module, job
+        self.module, self.optimizer = fabric.setup(module, optimizer_of(module.parameters(), job.settings))
+        self.modules, self.optimizers = {"net": self.module}, {"net": self.optimizer}
+        self.n_batches = -(-len(train) // job.settings.batch)
         self.inputs = DeviceInputs.of(train.inputs, fabric.device)
         self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)
         self.bounds, self.weights = (
@@ -161,13 +175,23 @@ class Supervised(Step):
     def update(self, batch: np.ndarray, fabric: Fabric) -> Mapping[str, Tensor]:
         """One step down the loss of these rows."""
         output = self.module(*self.inputs.batch(batch))
-        rows = torch.from_numpy(batch).to(self.y.device)
-        bounds, weights = (None if each is None else each[rows] for each in (self.bounds, self.weights))
-        loss = supervised_loss(output, self.y[rows], self.job.dims, bounds, weights)
+        loss = supervised_loss(output, *self.targets(batch))
         self.optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
-        self.optimizer.step()
+        self.descend(fabric)
         return {"loss": loss}
+
+    def targets(self, batch: np.ndarray) -> tuple[Tensor, Dims, Tensor | None, Tensor | None]:
+        """What `supervised_loss` takes beside the outputs of these rows."""
+        rows = torch.from_numpy(batch).to(self.y.device)
+        bounds, weights = (None if each is None else each[rows] for each in (self.bounds, self.weights))
+        return self.y[rows], self.job.dims, bounds, weights
+
+    def descend(self, fabric: Fabric) -> None:
+        """A step of the optimiser by the gradients there are, shortened to `train.clip`."""
+        if self.job.settings.clip:
+            fabric.clip_gradients(self.module, self.optimizer, max_norm=self.job.settings.clip)
+        self.optimizer.step()
 
     def validate(self) -> Mapping[str, float]:
         """Loss on valid rows, and the primary metric of every monitored set."""

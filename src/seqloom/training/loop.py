@@ -1,29 +1,27 @@
 """The one optimisation loop: epochs, schedule, valid loss, early stopping, checkpoints, curves. Fabric places it on a device.
 
 What is repeated is a Step; the loop knows nothing of losses or data beyond it. Every epoch is a function of (seed, epoch)
-and the state before it, so a run that is cut off and started again ends in the same weights.
+and the state before it, so a run that is cut off and started again ends in the same weights. Several trainings may go side by
+side, each step of all of them made at once by a function that the caller gives; each still has its own schedule, valid loss and
+end.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from seqloom.errors import ConfigError, RunError
+from seqloom.errors import RunError
 from seqloom.nn.dropout import rekey
-from seqloom.training.settings import TrainSection
+from seqloom.training.progress import Progress, put, weights
+from seqloom.training.schedule import learning_rate
+from seqloom.training.step import Epoch, Step, Together, Training
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,184 +30,118 @@ CHECKPOINT_SECONDS = 10.0
 """Least time between checkpoints: a shorter training is simply done again."""
 STEPS_OF_AN_EPOCH = 2**24
 """More than any epoch has, so that no two steps share a number."""
-LAST_RATE = 0.01
-"""The cosine schedule ends at this share of the highest learning rate."""
 
 
-class Step(ABC):
-    """What the loop repeats."""
-
-    modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, Optimizer]
-
-    @abstractmethod
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The batches of an epoch, in an order that depends on the epoch and the seed alone."""
-
-    @abstractmethod
-    def update(self, batch: Any, fabric: Fabric) -> Mapping[str, Tensor]:
-        """One forward, backward and optimiser step; mean losses by name, left on the device."""
-
-    @abstractmethod
-    def validate(self) -> Mapping[str, float]:
-        """Numbers after an epoch. `valid_loss` decides when to stop and which weights are kept."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A line of the curves."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    valid_loss: float
-    valid_score: float = math.nan
-    test_score: float = math.nan
-
-
-def open_fabric(device: str) -> Fabric:
-    """Fabric on one device: bf16 autocast on CUDA, plain float32 elsewhere. ConfigError if the device is not there."""
-    from lightning_fabric import Fabric
-
-    kind, _, index = resolved_device(device).partition(":")
-    precision: Any = "bf16-mixed" if kind == "cuda" and torch.cuda.is_bf16_supported() else "32-true"
-    devices: Any = [int(index)] if index else 1
-    return Fabric(accelerator="gpu" if kind == "cuda" else kind, devices=devices, precision=precision)
-
-
-def resolved_device(device: str) -> str:
-    """`auto` as cuda, mps or cpu, whichever is there first; ConfigError for one that is not."""
-    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return "cuda" if has["cuda"] else "mps" if has["mps"] else "cpu"
-    kind, colon, index = device.partition(":")
-    if kind not in has or (colon and not (kind == "cuda" and index.isdigit())):
-        raise ConfigError(f"[train] device = {device!r}: no such device; use auto, cpu, cuda, cuda:1 or mps")
-    if not has[kind] or (index and int(index) >= torch.cuda.device_count()):
-        raise ConfigError(f"[train] device = {device!r} is not available on this machine; use --device auto")
-    return device
-
-
-def optimise(
-    step: Step,
-    settings: TrainSection,
-    epochs: int,
-    seed: int,
-    fabric: Fabric,
-    folder: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Epoch]:
-    """The curves of at most `epochs` epochs, fewer if the valid loss stops falling; the modules keep the best epoch's weights.
+def optimise(training: Training, fabric: Fabric) -> list[Epoch]:
+    """The curve of a training, whose modules end with the weights of the epoch of the lowest valid loss.
 
     With a folder, the state is kept there and a call after an interruption goes on from it.
     """
-    state = _Progress.start(step)
-    if folder is not None:
-        state = _resumed(step, folder) or state
+    return optimise_together([training], _one_by_one, fabric)[0]
+
+
+def optimise_together(trainings: Sequence[Training], together: Together, fabric: Fabric) -> list[list[Epoch]]:
+    """The curves of several trainings, side by side, each as by `optimise`."""
+    states = [Progress.of(each) for each in trainings]
     last_saved = time.monotonic()
-    while state.epoch < epochs and state.stale < settings.patience:
-        _one_epoch(step, learning_rate(settings, state.epoch, epochs), seed, fabric, state)
-        if progress is not None:
-            progress(state.epoch, epochs)
-        if folder is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            _save(step, state, folder)
+    while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
+        _one_epoch(live, together, fabric)
+        for training, state in live:
+            if training.progress is not None:
+                training.progress(state.epoch, training.epochs)
+        if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+            for training, state in live:
+                state.save(training)
             last_saved = time.monotonic()
-    if not math.isfinite(state.best_loss):
-        raise RunError(
-            f"training diverged: the loss on valid rows was no finite number in any of {state.epoch} epochs; "
-            f"lower the learning rate, now {settings.lr:g}, with --set train.lr={settings.lr / 10:g}"
-        )
-    for name, module in step.modules.items():
-        module.load_state_dict({key: state.best[f"{name}/{key}"] for key in module.state_dict()})
-    return state.curve
+    for training, state in zip(trainings, states, strict=True):
+        if len(trainings) > 1:  # so that all are found finished, should only some of them be saved hereafter
+            state.save(training)
+        _end(training, state)
+    return [state.curve for state in states]
 
 
-@dataclass
-class _Progress:
-    epoch: int
-    stale: int
-    best_loss: float
-    best: dict[str, Tensor]
-    curve: list[Epoch]
-
-    @staticmethod
-    def start(step: Step) -> _Progress:
-        return _Progress(0, 0, math.inf, _weights(step), [])
+def _one_by_one(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -> list[Tensor]:
+    return [step.update(batch, fabric)["loss"] for step, batch in zip(steps, batches, strict=True)]
 
 
-def _one_epoch(step: Step, rate: float, seed: int, fabric: Fabric, state: _Progress) -> None:
-    torch.manual_seed((seed * 1_000_003 + state.epoch) % 2**63)
-    for optimizer in step.optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric) -> None:
+    """One epoch of every training in hand."""
+    trainings, states = [training for training, _ in live], [state for _, state in live]
+    if len(live) == 1:  # for what draws from torch's own stream; several trainings cannot share one
+        torch.manual_seed((trainings[0].seed * 1_000_003 + states[0].epoch) % 2**63)
+    for training in trainings:
+        for module in training.step.modules.values():
+            module.train()
+    losses = [torch.zeros((), device=fabric.device) for _ in live]
+    rates = [0.0 for _ in live]
+    batches_of = [training.step.batches(state.epoch) for training, state in live]
+    for number, batches in enumerate(zip_longest(*batches_of)):
+        own = [i for i, batch in enumerate(batches) if batch is not None]
+        for i in own:
+            rates[i] += _before_update(trainings[i], states[i], number)
+        made = together([trainings[i].step for i in own], [batches[i] for i in own], fabric)
+        for i, loss in zip(own, made, strict=True):
+            losses[i] += loss.detach()
+            _average(trainings[i], states[i])
+    for training, state, loss, rate in zip(trainings, states, losses, rates, strict=True):
+        n_batches = max(training.step.n_batches, 1)
+        _close_epoch(training, state, float(loss) / n_batches, rate / n_batches)
+
+
+def _before_update(training: Training, state: Progress, number: int) -> float:
+    """Rate and dropout masks of the step set; the rate that the optimisers now have."""
+    step = training.step
+    rate = learning_rate(training.settings, state.epoch + number / step.n_batches, training.epochs)
     for module in step.modules.values():
-        module.train()
-    total, n_batches = torch.zeros((), device=fabric.device), 0
-    for number, batch in enumerate(step.batches(state.epoch)):
-        for module in step.modules.values():
-            rekey(module, seed, state.epoch * STEPS_OF_AN_EPOCH + number)
-        total += step.update(batch, fabric)["loss"].detach()
-        n_batches += 1
+        rekey(module, training.seed, state.epoch * STEPS_OF_AN_EPOCH + number)
+    groups = [group for optimizer in step.optimizers.values() for group in optimizer.param_groups]
+    for group in groups:
+        group["lr"] = rate
+    return float(groups[0]["lr"]) if groups else rate
+
+
+def _average(training: Training, state: Progress) -> None:
+    """Move the running means of the weights; in the first steps they follow faster, as they have less to remember."""
+    if not training.settings.ema:
+        return
+    state.updates += 1
+    share = 1 - min(training.settings.ema, (1 + state.updates) / (10 + state.updates))
+    latest = weights(training.step, copy=False)
+    if not state.mean:
+        state.mean = {key: value.clone() for key, value in latest.items()}
+        return
+    for key, value in latest.items():
+        if value.is_floating_point():
+            state.mean[key].lerp_(value, share)
+        else:
+            state.mean[key].copy_(value)
+
+
+def _close_epoch(training: Training, state: Progress, loss: float, rate: float) -> None:
+    """Validate, write a line of the curve, keep the weights if they are the best."""
+    step = training.step
     for module in step.modules.values():
         module.eval()
+    last = weights(step) if state.mean else {}
+    if state.mean:
+        put(step, state.mean)
     numbers = step.validate()
-    state.curve.append(Epoch(state.epoch, rate, float(total) / max(n_batches, 1), **numbers))
+    state.curve.append(Epoch(state.epoch, rate, loss, **numbers))
     state.epoch += 1
     if numbers["valid_loss"] < state.best_loss:
-        state.best_loss, state.best, state.stale = numbers["valid_loss"], _weights(step), 0
+        state.best_loss, state.best, state.stale = numbers["valid_loss"], weights(step), 0
     else:
         state.stale += 1
+    if last:
+        put(step, last)
 
 
-def learning_rate(settings: TrainSection, epoch: int, epochs: int) -> float:
-    """The rate of an epoch (0-based) of `epochs`."""
-    if settings.schedule == "constant" or epochs == 1:
-        return settings.lr
-    share = 0.5 * (1 + math.cos(math.pi * epoch / (epochs - 1)))
-    return settings.lr * (LAST_RATE + (1 - LAST_RATE) * share)
-
-
-def _weights(step: Step) -> dict[str, Tensor]:
-    return {
-        f"{name}/{key}": value.detach().clone()
-        for name, module in step.modules.items()
-        for key, value in module.state_dict().items()
-    }
-
-
-def _save(step: Step, state: _Progress, folder: Path) -> None:
-    tensors = {f"weights/{key}": value for key, value in _weights(step).items()}
-    tensors |= {f"best/{key}": value for key, value in state.best.items()}
-    for name, optimizer in step.optimizers.items():
-        for index, slots in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{name}/{index}/{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-    facts = {"epoch": state.epoch, "stale": state.stale, "best_loss": state.best_loss}
-    metadata = {"progress": json.dumps(facts), "curve": json.dumps([asdict(line) for line in state.curve])}
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / "state.safetensors.tmp"
-    save_file({key: value.contiguous() for key, value in tensors.items()}, draft, metadata)
-    draft.replace(folder / "state.safetensors")
-
-
-def _resumed(step: Step, folder: Path) -> _Progress | None:
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return None
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    for name, module in step.modules.items():
-        module.load_state_dict({key: tensors[f"weights/{name}/{key}"] for key in module.state_dict()})
-    for name, optimizer in step.optimizers.items():
-        whole = optimizer.state_dict()
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith(f"optimizer/{name}/"):
-                _, _, index, slot = key.split("/")
-                slots.setdefault(int(index), {})[slot] = value
-        whole["state"] = slots
-        optimizer.load_state_dict(whole)
-    facts = json.loads(metadata["progress"])
-    best = {key.removeprefix("best/"): value for key, value in tensors.items() if key.startswith("best/")}
-    curve = [Epoch(**line) for line in json.loads(metadata["curve"])]
-    return _Progress(facts["epoch"], facts["stale"], facts["best_loss"], best, curve)
+def _end(training: Training, state: Progress) -> None:
+    """Put back the best weights; RunError if no epoch had a valid loss."""
+    if not math.isfinite(state.best_loss):
+        lr = training.settings.lr
+        raise RunError(
+            f"training diverged: the loss on valid rows was no finite number in any of {state.epoch} epochs; "
+            f"lower the learning rate, now {lr:g}, with --set train.lr={lr / 10:g}"
+        )
+    put(training.step, state.best)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqloom.registry import Recipe
 
 LEAST_EPOCHS = 20
 LEAST_STEPS = 1000
+SCHEDULES = ("cosine", "constant", "one-cycle", "exp(-sqrt e)", "exp(-e)", "exp(-e^2)")
 
 
 class TrainSection(Recipe):
@@ -27,18 +29,47 @@ class TrainSection(Recipe):
     """Most passes over the training rows; 0 makes 20, and more on small tables, until 1,000 steps are reached."""
     batch: Annotated[int, Field(ge=1)] = 64
     """Rows per step."""
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd", "adadelta"] = "adamw"
+    """How steps are made of gradients."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    """Highest learning rate of AdamW."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """The learning rate over the epochs: from `lr` down to a hundredth of it along a cosine, or `lr` throughout."""
+    """Highest learning rate; adadelta wants one near 1."""
+    schedule: str = "cosine"
+    """The learning rate over the epochs e = 0, 1, ...: `cosine`, from `lr` down to a hundredth of it; `constant`; `one-cycle`, up
+    and down again (Smith and Topin 2018); `t^-1` or another power of t = e + 1; `exp(-sqrt e)`, `exp(-e)`, `exp(-e^2)`."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the rate rises from 0 to `lr`, before the schedule begins."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    """AdamW weight decay."""
+    """Weight decay of AdamW; other optimisers have none."""
+    clip: Annotated[float, Field(ge=0)] = 0.0
+    """Largest norm of the gradient of a step, longer ones are shortened to it; 0 leaves them as they are."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the running mean of weights that each step keeps, such as 0.999; the means are validated and kept in place of the
+    last weights. 0 keeps no mean."""
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a lower loss on valid rows before training stops; the weights of the best epoch are kept."""
     class_weight: Literal["none", "balanced"] | dict[str, float] = "none"
     """How much rows of each class count in the loss of nets, linear models and boosting: all alike, `balanced` (every class as
     much as any other), or a table such as `{binder = 3}`, 1 for classes it does not name. Only the ratios matter; no row is
     repeated. Probabilities are then those of a table with classes in these shares, unless `[calibrate]` brings them back."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _schedule(cls, value: str) -> str:
+        """One of the names, or a power of t."""
+        if value in SCHEDULES or re.fullmatch(r"t\^(0|-\d+(\.\d+)?)", value):
+            return value
+        raise ValueError(f"it is one of {', '.join(SCHEDULES)}, or a power such as t^-1 or t^-0.5")
+
+    @model_validator(mode="after")
+    def _used(self) -> TrainSection:
+        """Settings that others leave without effect are refused."""
+        if self.optimizer != "adamw" and self.weight_decay != TrainSection.model_fields["weight_decay"].default:
+            raise ValueError(f"weight_decay is used by adamw only, and optimizer is {self.optimizer!r}; leave it out")
+        if self.schedule == "one-cycle" and self.warmup:
+            raise ValueError("the one-cycle schedule has its own warm-up; leave warmup out")
+        if self.epochs and self.warmup >= self.epochs:
+            raise ValueError(f"warmup = {self.warmup} leaves none of {self.epochs} epochs for the schedule")
+        return self
 
     @field_validator("class_weight", mode="before")
     @classmethod

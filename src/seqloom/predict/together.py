@@ -1,0 +1,105 @@
+"""Members of one architecture trained as one batched net: the same steps, made by fewer and larger operations.
+
+Weights stay with their members, each with its own optimiser; for a step they are stacked, the net is run once for all by
+`torch.func.vmap`, and the gradients flow back to where the weights came from. Rows of members differ, so batches are padded to
+one shape: with rows whose targets are missing, and with symbols that are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from seqloom.predict.net import Supervised, supervised_loss
+from seqloom.training.step import Step
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def update_together(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -> list[Tensor]:
+    """One step of each member down the loss of its own batch; the losses, each a scalar on the device."""
+    if len(steps) == 1:
+        return [steps[0].update(batches[0], fabric)["loss"]]
+    members = [step for step in steps if isinstance(step, Supervised)]
+    assert len(members) == len(steps)
+    n_rows = max(len(batch) for batch in batches)
+    filled = [
+        np.resize(batch, n_rows) for batch in batches
+    ]  # rows repeated where a batch is short; their targets do not count
+    inputs = _side_by_side([member.inputs.batch(rows) for member, rows in zip(members, filled, strict=True)], batches)
+    y, bounds, weights = _targets(members, batches, filled)
+    with fabric.autocast():
+        output = _forward([member.bare for member in members], inputs)
+    losses = vmap(supervised_loss, in_dims=(0, 0, None, _axis(bounds), _axis(weights)))(
+        output, y, members[0].job.dims, bounds, weights
+    )
+    for member in members:
+        member.optimizer.zero_grad(set_to_none=True)
+    fabric.backward(losses.sum())
+    for member in members:
+        member.descend(fabric)
+    return list(losses.detach().unbind())
+
+
+def _forward(modules: Sequence[nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
+    """Outputs of every module for its own inputs, (S, B, T); running buffers go back to their modules."""
+    parameters = _stacked([dict(module.named_parameters()) for module in modules])
+    held = [dict(module.named_buffers()) for module in modules]
+    buffers = _stacked(held)
+    base = modules[0]
+
+    def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *own: Tensor) -> Tensor:
+        output: Tensor = functional_call(base, (parameters, buffers), own)
+        return output
+
+    output: Tensor = vmap(one, in_dims=(0, 0, *(0 for _ in inputs)))(parameters, buffers, *inputs)
+    with torch.no_grad():
+        for name, values in buffers.items():
+            for own, value in zip(held, values, strict=True):
+                own[name].copy_(value)
+    return output
+
+
+def _stacked(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([member[name] for member in members]) for name in members[0]}
+
+
+def _side_by_side(inputs: Sequence[tuple[Tensor, ...]], batches: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
+    """Inputs of all members stacked: sequences padded to one width, those beyond a member's own batch masked."""
+    if len(inputs[0]) == 1:
+        return (torch.stack([each[0] for each in inputs]),)
+    width = max(ids.shape[1] for ids, _, _ in inputs)
+    padded = []
+    for (ids, mask, covariates), batch in zip(inputs, batches, strict=True):
+        own = torch.arange(len(ids), device=ids.device) < len(batch)
+        beyond = (0, width - ids.shape[1])
+        padded.append((nn.functional.pad(ids, beyond), nn.functional.pad(mask & own[:, None], beyond), covariates))
+    return tuple(torch.stack(each) for each in zip(*padded, strict=True))
+
+
+def _targets(
+    members: Sequence[Supervised], batches: Sequence[np.ndarray], filled: Sequence[np.ndarray]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Targets (S, B, C) of the filled batches, missing beyond each batch's own rows, with bounds and weights."""
+    ys, bounds, weights = [], [], []
+    for member, batch, rows in zip(members, batches, filled, strict=True):
+        y, _, own_bounds, own_weights = member.targets(rows)
+        ys.append(torch.where((torch.arange(len(rows), device=y.device) < len(batch))[:, None], y, torch.nan))
+        bounds.append(own_bounds)
+        weights.append(own_weights)
+    return torch.stack(ys), _stacked_or_none(bounds), _stacked_or_none(weights)
+
+
+def _stacked_or_none(values: Sequence[Tensor | None]) -> Tensor | None:
+    present = [value for value in values if value is not None]
+    return torch.stack(present) if present else None
+
+
+def _axis(values: Tensor | None) -> int | None:
+    return None if values is None else 0

@@ -16,20 +16,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from families import simulated
+from meter import Meter, peak
+from referees import COVERAGE, by_mmseqs, mmseqs, pairs_above, verdict, write_fasta
+
+from seqloom.similarity.effort import Search
 
 DATA = Path(os.environ.get("SEQLOOM_DATA", "../shared/data"))
 TABLES = {
@@ -38,13 +39,6 @@ TABLES = {
     "signal_peptide": "signal_peptide/signalp_binary.csv",
 }
 THRESHOLDS = (0.3, 0.5, 0.9)
-COVERAGE, MAX_EVALUE = 0.8, 1e-3
-GAP_FIRST, GAP_NEXT = 12, 1
-DECAY, CONSTANT = 0.267, 0.041
-"""lambda and K of BLOSUM62 with gaps 11/1 (Altschul and Gish 1996)."""
-SCALE = 10_000
-"""Scores are multiplied by this and one is added for each identical residue: of the best alignments the one with most."""
-
 Figures = Iterator[dict[str, Any]]
 
 
@@ -79,24 +73,6 @@ def alone(job: str, /, **values: Any) -> list[dict[str, Any]]:
     if process.returncode:
         raise SystemExit(process.returncode)
     return lines
-
-
-class Meter:
-    """Seconds and megabytes of this process since it was made."""
-
-    def __init__(self) -> None:
-        self.started, self.used = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        """Wall-clock seconds, processor seconds of all threads, and the most memory held by it or one it waited for."""
-        seconds = {"seconds": time.perf_counter() - self.started, "cpu_s": time.process_time() - self.used}
-        return {name: round(value, 2) for name, value in seconds.items()} | {"peak_mb": peak()}
-
-
-def peak() -> int:
-    """Megabytes."""
-    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return round(max(resource.getrusage(each).ru_maxrss for each in who) / 1024)
 
 
 # --- the guarantee, checked by others ---------------------------------------------------------------------------------
@@ -137,149 +113,6 @@ def check(name: str, threshold: float, sample: int) -> Figures:
         **meter.read(),
     }
     yield {"figure": "test rows above, by mmseqs2", **base, **by_mmseqs(sequences, tested, fitted, threshold)}
-
-
-def pairs_above(
-    sequences: np.ndarray, tasks: list[tuple[int, np.ndarray]], threshold: float
-) -> list[tuple[int, int, float, float]]:
-    """Pairs that count at the threshold, by Smith-Waterman of every row of `tasks` with each of the others named with it.
-
-    Row, other, and the lowest and highest identity of equally good alignments. parasail aligns all pairs; Biopython traces
-    those with enough identical residues.
-    """
-    run = partial(_above, sequences, threshold)
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return [each for part in pool.map(run, tasks, chunksize=4) for each in part]
-
-
-def _above(
-    sequences: np.ndarray, threshold: float, task: tuple[int, np.ndarray]
-) -> list[tuple[int, int, float, float]]:
-    import parasail
-
-    row, others = task
-    one = sequences[row]
-    if not one:
-        return []
-    profile = parasail.profile_create_32(one, _packed())
-    found = []
-    for other in others.tolist():
-        two = sequences[other]
-        shorter = min(len(one), len(two))
-        if not shorter:
-            continue
-        best = parasail.sw_striped_profile_32(profile, two, GAP_FIRST * SCALE, GAP_NEXT * SCALE).score
-        if best % SCALE < (threshold - 1e-6) * shorter:
-            continue
-        high, low = (_identity(_aligner(bonus), one, two, len(sequences)) for bonus in (1, -1))
-        if high >= threshold - 1e-6:
-            found.append((row, other, low, high))
-    return found
-
-
-@cache
-def _packed() -> Any:
-    """BLOSUM62 times `SCALE`, and one for an identical residue, for parasail."""
-    import parasail
-    from Bio.Align import substitution_matrices
-
-    scores = substitution_matrices.load("BLOSUM62")
-    letters = scores.alphabet.replace("*", "")
-    packed = parasail.matrix_create(letters, 0, 0)
-    for i, j in np.ndindex(len(letters), len(letters)):
-        packed.set_value(i, j, int(scores[i, j]) * SCALE + (i == j))
-    return packed
-
-
-def _identity(aligner: Any, one: str, two: str, n_rows: int) -> float:
-    """Identity by the definition, of Biopython's alignment."""
-    alignment = next(iter(aligner.align(one, two)))
-    starts, ends = alignment.coordinates[:, 0], alignment.coordinates[:, -1]
-    covered = (ends - starts) >= COVERAGE * np.array([len(one), len(two)])
-    score = np.floor(alignment.score / SCALE + 0.5)
-    if not covered.all() and evalue(score, len(one), len(two), n_rows) > MAX_EVALUE:
-        return 0.0
-    matches = abs(round(alignment.score - score * SCALE))
-    return float(matches / min(len(one), len(two)))
-
-
-@cache
-def _aligner(bonus: int) -> Any:
-    """Smith-Waterman with BLOSUM62 and gaps of 11 + n, and `bonus` for an identical residue among equally good alignments."""
-    from Bio.Align import PairwiseAligner, substitution_matrices
-
-    matrix = substitution_matrices.load("BLOSUM62")
-    aligner = PairwiseAligner(mode="local")
-    aligner.substitution_matrix = matrix * SCALE + bonus * np.eye(len(matrix.alphabet))
-    aligner.open_gap_score, aligner.extend_gap_score = -GAP_FIRST * SCALE, -GAP_NEXT * SCALE
-    return aligner
-
-
-def evalue(score: Any, left: Any, right: Any, n_rows: int) -> Any:
-    """Alignments this good that chance would give one sequence among `n_rows` others (Karlin and Altschul 1990)."""
-    return n_rows * CONSTANT * left * right * np.exp(-DECAY * score)
-
-
-def verdict(found: list[tuple[int, int, float, float]], threshold: float) -> dict[str, Any]:
-    """Rows with a fitted row above whichever of equally good alignments is taken; and those where it depends on that."""
-    sure = {row for row, _, low, _ in found if low >= threshold - 1e-6}
-    ties = [each for each in found if each[0] not in sure]
-    return {
-        "above": len(sure),
-        "above_by_ties_only": len({row for row, *_ in ties}),
-        "highest": round(max((low for row, _, low, _ in found), default=0.0), 4),
-        "highest_by_ties": round(max((high for *_, high in found), default=0.0), 4),
-        "examples": [[row, other, round(low, 4), round(high, 4)] for row, other, low, high in found[:5]],
-    }
-
-
-def by_mmseqs(sequences: np.ndarray, tested: np.ndarray, fitted: np.ndarray, threshold: float) -> dict[str, Any]:
-    """The verdict on the pairs that mmseqs2 finds at the threshold: by its own alignments, and by others of the same."""
-    if shutil.which("mmseqs") is None:
-        return {"skipped": "mmseqs is not installed"}
-    meter = Meter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part, rows in (("tested", tested), ("fitted", fitted)):
-            _write_fasta(folder / f"{part}.fasta", sequences, rows)
-        options = {
-            "-s": 7.5, "-e": 1000, "--seq-id-mode": 1, "--min-seq-id": threshold, "--comp-bias-corr": 0, "--mask": 0,
-            "--gap-open": GAP_FIRST, "--gap-extend": GAP_NEXT, "--alignment-mode": 3, "--max-seqs": len(fitted) + 1, "-v": 1,
-            "--threads": len(os.sched_getaffinity(0)),
-            "--format-output": "query,target,nident,qstart,qend,tstart,tend,qlen,tlen,raw",
-        }  # fmt: skip
-        files = [str(folder / each) for each in ("tested.fasta", "fitted.fasta", "found", "work")]
-        mmseqs("easy-search", files, "-a", options=options)
-        lines = (folder / "found").read_text().splitlines()
-    spent = meter.read()
-    hits = np.array([line.split("\t") for line in lines], float).reshape(-1, 10)
-    matches, (start, end, first, last), (own, other), score = hits[:, 2], hits[:, 3:7].T, hits[:, 7:9].T, hits[:, 9]
-    counts = (end - start + 1 >= COVERAGE * own) & (last - first + 1 >= COVERAGE * other)
-    counts |= evalue(score, own, other, len(sequences)) <= MAX_EVALUE
-    above = counts & (matches >= (threshold - 1e-6) * np.minimum(own, other))
-    pairs = hits[above, :2].astype(int)
-    by_row = [(int(row), pairs[pairs[:, 0] == row, 1]) for row in np.unique(pairs[:, 0])]
-    found = verdict(pairs_above(sequences, by_row, threshold), threshold)
-    return {
-        "checked": len(tested),
-        "hits": len(hits),
-        "above_by_its_alignment": len(by_row),
-        "highest_by_its_alignment": round(float((matches / np.minimum(own, other))[above].max(initial=0)), 4),
-        **found,
-        **spent,
-    }
-
-
-def mmseqs(verb: str, files: list[str], *flags: str, options: Mapping[str, Any]) -> None:
-    """Run mmseqs2; what it says is shown only when it fails."""
-    words = [str(word) for option in options.items() for word in option]
-    done = subprocess.run(["mmseqs", verb, *files, *flags, *words], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"mmseqs {verb}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-
-
-def _write_fasta(path: Path, sequences: Any, rows: Any) -> None:
-    path.write_text("".join(f">{row}\n{sequences[row]}\n" for row in rows))
 
 
 def _in_blosum(sequence: str) -> str:
@@ -346,7 +179,7 @@ def growth(arguments: argparse.Namespace) -> None:
         alone("recall", size=size, sample=min(500, 5_000_000 // size))
 
 
-def families(size: int, search: str) -> Figures:
+def families(size: int, search: Search) -> Figures:
     """What it costs to join simulated families at half identity."""
     from seqloom.alphabet import PROTEIN
     from seqloom.similarity import linked
@@ -354,7 +187,7 @@ def families(size: int, search: str) -> Figures:
     tokens = simulated(size)
     before = peak()
     meter = Meter()
-    groups = linked(tokens, PROTEIN, 0.5, search).groups()  # type: ignore[arg-type]
+    groups = linked(tokens, PROTEIN, 0.5, search).groups()
     line = {"figure": "simulated families", "search": search, "rows": size, "groups": int(groups.max()) + 1}
     yield {**line, "peak_mb_before": before, **meter.read()}
 
@@ -369,8 +202,9 @@ def recall(size: int, sample: int) -> Figures:
     exact = nearest(tokens.take(rows), tokens, PROTEIN, most=200, search="exact")
     for threshold in (0.3, 0.5, 0.7, 0.9) if size <= 10_000 else (0.5, 0.9):
         alike = (exact.identity >= threshold) & (rows[exact.queries] != exact.references)
-        for search in ("words", "auto") if size <= 10_000 else ("words",):
-            label = linked(tokens, PROTEIN, threshold, search).groups()  # type: ignore[arg-type]
+        searches: tuple[Search, ...] = ("words", "auto") if size <= 10_000 else ("words",)
+        for search in searches:
+            label = linked(tokens, PROTEIN, threshold, search).groups()
             joined = label[rows[exact.queries[alike]]] == label[exact.references[alike]]
             line = {"figure": "alike pairs in one group", "identity": threshold, "search": search, "rows": size}
             yield {
@@ -415,7 +249,7 @@ def clusters(source: str, size: int, threshold: float) -> Figures:
     sequences = PROTEIN.decode(tokens)
     for name, (verb, options) in CLUSTERINGS.items():
         with tempfile.TemporaryDirectory() as folder:
-            _write_fasta(Path(folder) / "all.fasta", sequences, range(len(sequences)))
+            write_fasta(Path(folder) / "all.fasta", sequences, range(len(sequences)))
             meter = Meter()
             shared = {"--min-seq-id": threshold, "-c": COVERAGE, "-v": 1, "--threads": len(os.sched_getaffinity(0))}
             files = [f"{folder}/all.fasta", f"{folder}/out", f"{folder}/work"]

@@ -1,5 +1,7 @@
 """The audit of a partition: what it finds is counted again here, on tables made by hand and on published ones."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +13,7 @@ from seqloom.similarity.rows import Groups
 from seqloom.split.audit import BANDS
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.table import DataSection, read_table
-from split_tables import parted, table_of
+from split_tables import assigned, parted, table_of
 
 LETTERS = np.array(list("ACDEFGHIKLMNPQRSTVWY"))
 STRANGERS = peptides(200, seed=3, shortest=40, longest=40)
@@ -89,6 +91,36 @@ def test_a_tenth_of_the_test_rows_makes_a_leak(n_near, code, severity):
     found = finding(audit, code)
     assert (found.severity, found.count) == (severity, n_near)
     assert not {"leaks", "near-duplicates"} - {code} & codes(audit)
+
+
+def kin(n, rate, seed=0, length=60):
+    """Children of one ancestor, each with `rate` of its residues replaced: too many for variants of one wild type."""
+    rng = np.random.default_rng(seed)
+    ancestor = rng.choice(LETTERS, length)
+    return ["".join(np.where(rng.random(length) < rate, rng.choice(LETTERS, length), ancestor)) for _ in range(n)]
+
+
+def test_a_split_by_similarity_that_leaks_is_told_the_threshold_that_does_not():
+    families = [child for seed in range(4) for child in kin(40, 0.14, seed)]
+    _, audit = audited(table_of(families), "similarity", identity=0.97)
+    leaks = finding(audit, "leaks")
+    assert leaks.message.endswith("compare with --set split.identity=0.5")
+    _, audit = audited(table_of(families), "similarity", identity=0.5)
+    assert "leaks" not in codes(audit)
+
+
+def test_where_no_threshold_does_better_that_is_said_with_what_to_do():
+    table = table_of(kin(80, 0.12, length=120), medium=[f"m{i % 6}" for i in range(80)])
+    _, audit = audited(table, "similarity", identity=0.97)
+    message = finding(audit, "leaks").message
+    assert re.search(
+        r"no split by similarity does better, as at 80% identity (7\d|80) of the 80 rows are one group", message
+    )
+    assert "by band of identity in the report" in message
+    assert message.endswith("--split leave-one-group-out --group medium")
+    assert "--split similarity" not in message
+    _, audit = audited(table, "random")
+    assert "no split by similarity does better" in finding(audit, "leaks").message
 
 
 def test_valid_rows_are_fitted_rows():
@@ -315,17 +347,32 @@ def test_tables_with_few_duplicates_are_not_stopped(data):
     assert audit.facts["folds"][0]["nearest"]["near_duplicate_share"] >= 0.005
 
 
-def test_alike_pairs_that_a_split_by_similarity_missed_are_counted(monkeypatch):
+def pairs_missed(monkeypatch, n=30):
+    """Pairs of alike rows, 2 i and 2 i + 1, of which the split by similarity is told none."""
     sequences = [
-        each for pair in zip(STRANGERS[:30], [f"{each[:-1]}A" for each in STRANGERS[:30]], strict=True) for each in pair
+        each for pair in zip(STRANGERS[:n], [f"{each[:-1]}A" for each in STRANGERS[:n]], strict=True) for each in pair
     ]
-    table = marked(sequences, ["train"] * 60)
-    missed = Groups(np.arange(60), False)
+    missed = Groups(np.arange(2 * n), False)
     monkeypatch.setattr("seqloom.split.similarity.alike_groups", lambda *_: missed)
-    partition, audit = audited(table, "similarity", search="words")
-    test = partition.rows(0, TEST)
-    expected = sum(row ^ 1 not in test for row in test.tolist())
-    assert expected > 0
+    return marked(sequences, ["train"] * (2 * n))
+
+
+def test_test_rows_of_alike_pairs_that_a_split_by_similarity_missed_are_left_out(monkeypatch):
+    table = pairs_missed(monkeypatch)
+    before = assigned(table, "similarity", search="words", seed=0).rows(0, TEST).tolist()
+    whole = [row for row in before if row ^ 1 in before]
+    assert 0 < len(whole) < len(before)
+    partition, audit = audited(table, "similarity", search="words", seed=0)
+    assert partition.rows(0, TEST).tolist() == whole
+    assert audit.facts["unused"] == {
+        "alike to a training row, in a pair that the split did not compare": len(before) - len(whole)
+    }
+    assert max(audit.nearest["identity"].to_pylist()) < 0.5
+    assert not {"above-threshold", "leaks"} & codes(audit)
+
+
+def test_alike_pairs_that_were_missed_are_said_where_leaving_them_out_would_leave_nothing(monkeypatch):
+    partition, audit = audited(pairs_missed(monkeypatch, n=3), "similarity", search="words")
     found = finding(audit, "above-threshold")
-    assert (found.count, found.severity) == (expected, "warning")
+    assert (found.count, found.severity) == (partition.counts(0)["test"], "warning")
     assert "--set split.search=exact" in found.message

@@ -302,6 +302,17 @@ def test_groups_have_means_unless_they_are_held_out():
     assert standing(data, data_group="clan", split_kind="group") == ALWAYS
 
 
+def test_natural_relatives_in_small_families_are_not_compared_with_substitutions():
+    rng = np.random.default_rng(0)
+    wilds = ["".join(rng.choice(list(RESIDUES), 60)) for _ in range(24)]
+    relatives = [each for wild in wilds for each in singles(wild, 5)]
+    data = pa.table({"sequence": relatives, "target": np.arange(120.0)})
+    assert not OF_VARIANTS & standing(data, split_kind="random")
+    mutants = [each for wild in wilds[:6] for each in singles(wild, 20)]
+    data = pa.table({"sequence": mutants, "target": np.arange(120.0)})
+    assert standing(data, split_kind="random") >= OF_VARIANTS
+
+
 def test_variants_of_nucleic_acids_have_families_and_no_substitution_matrix():
     rng = np.random.default_rng(0)
     wilds = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(2)]

@@ -372,3 +372,35 @@ def test_differences_are_told_key_by_key_with_none_for_an_absent_one(peptide_tab
     assert difference(left.resolved, right.resolved) == {"predictor.width": (64, 8), "train.lr": (0.001, 0.1)}
     assert difference(left.resolved, left.resolved) == {}
     assert difference({"a": {"x": 1}}, {"a": {"y": None, "x": 1}, "b": {"z": 2}}) == {"b.z": (None, 2)}
+
+
+# A file that builds on another
+
+
+def test_a_file_has_all_of_its_base_with_its_own_settings_over_it(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "base.toml").write_text(
+        '[data]\ntable = "t.csv"\n[predictor]\nkind = "cnn"\nwidth = 8\n[train]\nseeds = 3\n[vary]\ntrain.lr = [1, 2]\n'
+    )
+    (tmp_path / "own.toml").write_text('base = "base/base.toml"\n[predictor]\nkind = "mlp"\n[train]\nlr = 0.1\n')
+    sections = read_toml(tmp_path / "own.toml")
+    assert sections["data"]["table"] == (tmp_path / "base" / "t.csv").as_posix()
+    assert sections["predictor"] == {"kind": "mlp"}
+    assert sections["train"] == {"seeds": 3, "lr": 0.1}
+    assert sections["vary"] == {"train": {"lr": [1, 2]}}
+    (tmp_path / "own.toml").write_text('base = "base/base.toml"\n[grid]\ntrain.batch = [1, 2]\n')
+    assert "vary" not in read_toml(tmp_path / "own.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base = 3", "name one experiment file"),
+        ('base = "none.toml"', "no such file"),
+        ('base = "own.toml"', "in a circle"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path, text, words):
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_toml(tmp_path / "own.toml")

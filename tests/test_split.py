@@ -8,7 +8,7 @@ import pytest
 
 from seqloom.errors import LeakError
 from seqloom.split.base import TEST, TRAIN, UNUSED, VALID
-from seqloom.split.deal import inner_split, smallest_unit
+from seqloom.split.deal import deal, inner_split, smallest_unit
 from seqloom.table import DataSection, read_table
 from split_tables import PLENTY, assigned, parted, table_of
 
@@ -21,6 +21,67 @@ def test_the_inner_split_takes_a_tenth_and_whole_units():
     assert not inner_split(np.arange(3), None, 0).any()
     assert not inner_split(np.zeros(50, int), None, 0).any()
     assert smallest_unit(np.array([5, 5, 9, 2, 2]), 0) == 9
+
+
+def test_a_large_unit_of_many_classes_counts_for_each_of_its_rows():
+    """Rows 0 to 599 are one unit with 20 of the 120 rows of class 1: the first of them, and the others of 400 rows alone."""
+    units = np.concatenate([np.zeros(600, int), 1 + np.arange(400)])
+    classes = np.concatenate([np.arange(600) < 20, np.arange(400) < 100]).astype(float)
+    parts = deal(units, classes, [0.8, 0.2], seed=0)
+    assert (parts[:600] == 0).all()
+    assert [int(((parts == 1) & (classes == each)).sum()) for each in (0, 1)] == [176, 24]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_units_of_mixed_classes_leave_every_part_its_share_of_each_class(seed):
+    rng = np.random.default_rng(seed)
+    units = rng.integers(0, 150, 600)
+    classes = (rng.random(600) < 0.2).astype(float)
+    parts = deal(units, classes, [0.8, 0.2], seed)
+    assert all(len(set(parts[units == each])) == 1 for each in np.unique(units))
+    for each in (0, 1):
+        assert (parts[classes == each] == 1).mean() == pytest.approx(0.2, abs=0.04)
+
+
+# Valid rows where training rows hang together
+
+
+def relatives(n_together=300, n_alone=100):
+    """A group of most rows, and rows without a group."""
+    return table_of(PLENTY[: n_together + n_alone], family=pa.array(["a"] * n_together + [None] * n_alone, pa.string()))
+
+
+def test_valid_rows_are_whole_units_as_long_as_these_are_enough():
+    partition, audit = parted(relatives(), "group")
+    assert partition.counts(0) == {"train": 300, "valid": 20, "test": 80, "unused": 0}
+    assert "related-valid-rows" not in [each.code for each in audit.findings]
+
+
+def test_valid_rows_are_dealt_from_a_unit_that_leaves_too_few_and_that_is_said():
+    table = relatives(n_together=330, n_alone=70)
+    partition, audit = parted(table, "group")
+    tested = partition.rows(0, TEST)
+    assert (len(tested), tested.min()) == (70, 330)  # no row of the group is tested
+    assert partition.counts(0)["valid"] == 33
+    (found,) = [each for each in audit.findings if each.code == "related-valid-rows"]
+    assert (found.severity, found.count) == ("warning", 1)
+    assert "fold 0: related training rows hang together" in found.message
+    assert "at random" in found.message
+
+
+def test_every_class_has_valid_rows_where_it_has_training_rows_to_spare():
+    classes = np.concatenate([np.arange(300) % 3 == 0, np.zeros(100)]).astype(float)
+    partition, audit = parted(relatives(), "group", classes)
+    valid = partition.rows(0, VALID)
+    assert classes[valid].sum() == 10
+    assert "related-valid-rows" in [each.code for each in audit.findings]
+
+
+def test_nested_folds_divide_a_unit_that_would_be_most_of_one_of_them():
+    partition, audit = parted(relatives(n_together=330, n_alone=70), "group", inner=3)
+    assert [partition.counts(fold)["valid"] for fold in range(3)] == [110] * 3
+    (found,) = [each for each in audit.findings if each.code == "related-valid-rows"]
+    assert "folds 0, 1, 2" in found.message
 
 
 # Rows that stand on both sides

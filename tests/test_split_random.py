@@ -34,7 +34,7 @@ def test_every_row_has_one_role_per_fold_and_equal_inputs_never_stand_on_both_si
     try:
         partition, audit = parted(table, kind, strata, folds=folds, seed=seed)
     except DataError as error:
-        assert "cannot make" in str(error)  # noqa: PT017 - too few distinct units for so many parts
+        assert "cannot make" in str(error) or "has one group" in str(error)  # noqa: PT017 - too few units for so many parts
         return
     sequences, families = np.array(table.sequences().to_pylist()), np.array(table.text("family").to_pylist(), object)
     tests = np.zeros(table.n_rows, int)
@@ -48,7 +48,8 @@ def test_every_row_has_one_role_per_fold_and_equal_inputs_never_stand_on_both_si
         assert not set(sequences[train]) & set(sequences[valid])
         if kind == "group":
             assert not (set(families[fitted]) & set(families[tested])) - {None}
-            assert not (set(families[train]) & set(families[valid])) - {None}
+            whole = "related-valid-rows" not in [each.code for each in audit.findings]
+            assert not (whole and (set(families[train]) & set(families[valid])) - {None})
         tests[tested] += 1
     assert folds == 1 or (tests == 1).all()
     assert audit.facts["guarantee"]

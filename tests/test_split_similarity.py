@@ -230,7 +230,7 @@ def test_families_are_split_by_similarity_and_the_reason_counts_them():
     assert found.reason == "20 groups of rows alike at 50% identity, the largest of 5% of the rows"
 
 
-@pytest.mark.parametrize(("share", "threshold"), [(0.25, 0.7), (0.12, 0.9)])
+@pytest.mark.parametrize(("share", "threshold"), [(0.25, 0.7), (0.16, 0.8), (0.12, 0.9)])
 def test_the_threshold_rises_until_enough_rows_are_apart(share, threshold):
     """Children of one ancestor that are joined at the thresholds below, and strangers to each other at this one."""
     rng = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_the_threshold_rises_until_enough_rows_are_apart(share, threshold):
     found = recommended(table_of(strings))
     assert found.settings == {"kind": "similarity", "identity": threshold}
     assert f"alike at {threshold:.0%} identity" in found.reason
-    assert re.search(r"; at [57]0% one group has (9\d|100)%$", found.reason)
+    assert re.search(r"; at [578]0% one group has (9\d|100)%$", found.reason)
 
 
 def variants(sites, n_rows, n_mutations, seed=0):
@@ -262,7 +262,7 @@ def variants(sites, n_rows, n_mutations, seed=0):
 
 def test_variants_are_split_by_position_and_those_of_few_sites_by_number_of_mutations():
     assert {"position", "mutations"} <= set(available("splitter"))
-    many = recommended(table_of(variants(np.arange(100), 200, 3)))
+    many = recommended(table_of(variants(np.arange(100), 200, 2)))
     assert many.settings == {"kind": "position"}
     assert "200 of 200 rows are variants of 1 wild type" in many.reason
     few = recommended(table_of(variants(np.arange(4) + 40, 200, 4)))
@@ -272,6 +272,17 @@ def test_variants_are_split_by_position_and_those_of_few_sites_by_number_of_muta
         table = table_of(variants(sites, 200, 3))
         partition, _ = parted(table, **found.settings)
         assert partition.counts(0)["test"]
+
+
+def test_sites_are_not_held_out_where_rows_have_mutations_at_too_many_of_them():
+    table = table_of(variants(np.arange(100), 200, 3))
+    assert assigned(table, "position").counts(0)["test"] < 10
+    assert recommended(table).settings == {"kind": "mutations"}
+    wild_type, *mutants = variants(np.arange(100), 80, 9)
+    relatives = [each for each in mutants if sum(a != b for a, b in zip(each, wild_type, strict=True)) > 2]
+    found = recommended(table_of(relatives), "binary")
+    assert found.settings == {"kind": "stratified"}
+    assert "no variants that can be divided by their mutations" in found.reason
 
 
 def test_smiles_without_rdkit_are_dealt_at_random_and_by_class_where_there_are_classes(monkeypatch):

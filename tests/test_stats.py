@@ -13,8 +13,9 @@ from scipy import stats as scipy_stats
 from sklearn import metrics as sk
 
 from seqloom.errors import ConfigError
+from seqloom.interval import degrees_of_freedom
 from seqloom.metrics import Task, default_metrics
-from seqloom.stats import Comparison, compare
+from seqloom.stats import Comparison, compare, interval_of
 
 Array = NDArray[np.float64]
 
@@ -71,7 +72,14 @@ def test_intervals_and_differences_agree_with_the_bootstrap_of_scipy(
     def theirs(statistic: Callable[..., float], *columns: Array) -> tuple[float, float]:
         data = tuple(column[:, 0] for column in columns)
         made = scipy_stats.bootstrap(
-            data, statistic, paired=True, vectorized=False, n_resamples=1500, method="percentile", rng=1
+            data,
+            statistic,
+            paired=True,
+            vectorized=False,
+            n_resamples=1500,
+            method="percentile",
+            confidence_level=expanded_level(statistic, *data),
+            rng=1,
         )
         return made.confidence_interval
 
@@ -82,6 +90,14 @@ def test_intervals_and_differences_agree_with_the_bootstrap_of_scipy(
     np.testing.assert_allclose(
         (got.low, got.high), theirs(lambda y, a, b: of(y, a) - of(y, b), y, a, b), atol=0.08 * width
     )
+
+
+def expanded_level(statistic: Callable[..., float], *columns: Array) -> float:
+    """How much of the draws 95 % are, from a loop that leaves out one row after the other."""
+    n, whole = len(columns[0]), statistic(*columns)
+    lost = [whole - statistic(*(np.delete(column, i) for column in columns)) for i in range(n)]
+    freedom = 2 / (2 / (n - 1) + max(scipy_stats.kurtosis(lost, bias=False), 0) / n)
+    return float(1 - 2 * scipy_stats.norm.cdf(scipy_stats.t.ppf(0.025, freedom) * math.sqrt(n / (n - 1))))
 
 
 def spearman_of_normals(correlation: float) -> float:
@@ -136,6 +152,20 @@ def test_over_related_rows_only_drawing_whole_groups_covers() -> None:
             hits[how] += result.interval("a").low <= truth <= result.interval("a").high
     assert 0.92 <= hits["groups"] / 300 <= 0.98
     assert hits["rows"] / 300 <= 0.75
+
+
+def test_where_some_groups_are_much_larger_than_others_intervals_still_cover() -> None:
+    groups, truth = np.repeat(np.arange(30), [150, 75, 50, 40, *[10] * 26]), math.sqrt(2 / math.pi)
+    hits = {"all alike": 0, "by influence": 0}
+    for trial in range(300):
+        error = np.random.default_rng(trial).normal(size=(30, 1))[groups]
+        result = compare("regression", [np.zeros(error.shape)], {"a": [[error]]}, ["mae"], clusters=[groups], draws=300)
+        interval = result.interval("a")
+        alike = interval_of(interval.value, result.scores("a").draws["mae"], result.n_units)
+        hits["all alike"] += alike.low <= truth <= alike.high
+        hits["by influence"] += interval.low <= truth <= interval.high
+    assert hits["by influence"] >= hits["all alike"] + 15
+    assert 0.9 <= hits["by influence"] / 300 <= 0.98
 
 
 def test_a_difference_between_equally_good_models_is_seldom_claimed() -> None:
@@ -229,6 +259,18 @@ def test_a_fold_whose_targets_are_of_one_class_is_left_out_for_all_and_noted() -
     assert result.interval("a").value == pytest.approx(sk.roc_auc_score(y[0], p[0][0]))
     assert not math.isnan(result.interval("a").low)
     assert result.notes == ("auroc is left out in fold 1, whose targets do not allow it",)
+
+
+def test_a_class_that_the_model_does_not_know_is_scored_as_always_wrong() -> None:
+    y = np.array([0, 1, 2, 4, -1] * 8, np.float64)[:, None]
+    knows = np.isin(y[:, 0], [0, 1, 2])
+    p = np.eye(3)[np.where(knows, y[:, 0], 0).astype(int)]
+    result = compare("multiclass", [y], {"a": [[p]]}, ["accuracy", "macro_f1"], draws=200)
+    assert result.interval("a", "accuracy").value == pytest.approx(knows.mean())
+    f1 = sk.f1_score(y, p.argmax(axis=1), average="macro", zero_division=0)
+    assert result.interval("a", "macro_f1").value == pytest.approx(f1)
+    assert result.interval("a", "accuracy").low < knows.mean() < result.interval("a", "accuracy").high
+    assert result.notes == ()
 
 
 def test_draws_of_one_class_are_left_out_and_their_share_is_told() -> None:
@@ -329,6 +371,44 @@ def test_no_draws_an_unknown_metric_and_unfit_shapes_are_refused() -> None:
             run({"a": wrong})
     with pytest.raises(ValueError, match="clusters of"):
         compare("regression", [y], {"a": [[y]]}, ["mae"], clusters=[np.zeros(2)])
+
+
+@pytest.mark.parametrize(("n_rows", "n_blocks"), [(150, 150), (1000, 200)])
+def test_the_influence_of_rows_is_that_of_leaving_them_out_many_together_where_there_are_many(
+    n_rows: int, n_blocks: int
+) -> None:
+    error = np.random.default_rng(2).exponential(size=(n_rows, 1)) ** 1.5
+    result = compare("regression", [np.zeros(error.shape)], {"a": [[error]]}, ["mae"], draws=20)
+    influence = result.scores("a").influence["mae"]
+    assert influence.shape == (n_blocks,)
+    one_by_one = (error[:, 0] - error.mean()) / (n_rows - 1)
+    if n_blocks == n_rows:
+        np.testing.assert_allclose(influence, one_by_one, atol=1e-12)
+    assert degrees_of_freedom(n_rows, influence) == pytest.approx(degrees_of_freedom(n_rows, one_by_one), rel=0.3)
+
+
+def test_degrees_of_freedom_are_those_of_the_variance_of_the_influence() -> None:
+    rng = np.random.default_rng(0)
+    tailed = rng.normal(size=40) ** 3
+    expected = 2 / (2 / 39 + scipy_stats.kurtosis(tailed, bias=False) / 40)
+    assert degrees_of_freedom(40, tailed) == pytest.approx(expected)
+    assert degrees_of_freedom(40, np.append(tailed, np.nan)) == pytest.approx(expected)
+    for alike in (None, np.zeros(40), rng.uniform(-1, 1, 40), np.array([3.0, -9.0, 1.0]), np.full(40, np.nan)):
+        assert degrees_of_freedom(40, alike) == pytest.approx(39)
+
+
+def test_groups_across_folds_have_one_influence_on_the_mean_of_folds() -> None:
+    rng = np.random.default_rng(0)
+    group, fold = np.repeat(np.arange(12), 10), np.tile(np.arange(2), 60)
+    error = np.abs(rng.normal(size=(120, 1)))
+    y = [np.zeros((60, 1)), np.zeros((60, 1))]
+    labels = [group[fold == k] for k in range(2)]
+    result = compare("regression", y, {"a": [[error[fold == k]] for k in range(2)]}, ["mae"], clusters=labels, draws=20)
+    lost = [
+        result.interval("a").value - np.mean([error[(fold == k) & (group != each)].mean() for k in range(2)])
+        for each in range(12)
+    ]
+    np.testing.assert_allclose(result.scores("a").influence["mae"], lost, atol=1e-12)
 
 
 def test_rows_tested_in_several_folds_do_not_count_as_more_rows() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from seqloom.api import compare, load, train
+    from seqloom.api import compare, load, train, tune
     from seqloom.estimators import SequenceClassifier, SequenceRegressor
     from seqloom.simulate import Simulation
     from seqloom.table import Table, read_table
@@ -26,6 +26,7 @@ _HOMES = {
     "compare": "api",
     "train": "api",
     "load": "api",
+    "tune": "api",
     "SequenceClassifier": "estimators",
     "SequenceRegressor": "estimators",
     "Simulation": "simulate",
@@ -34,7 +35,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "SequenceClassifier", "SequenceRegressor", "Simulation", "Table", "compare", "load", "read_table", "train",
+    "SequenceClassifier", "SequenceRegressor", "Simulation", "Table", "compare", "load", "read_table", "train", "tune",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def train(
 ) -> Result:
     """Fit one variant (and the naive baselines beside it); its run is the folder itself. Arguments as in `compare`."""
     return _run(source, out, settings, None, None, watcher, flags, single=True)
+
+
+def tune(source: Any, *, inner: int = 5, settings: Mapping[str, Any] | None = None, **arguments: Any) -> Result:
+    """Choose among variants by `inner` folds of the training rows of each fold, and score the choice on its test rows.
+
+    Arguments as in `compare`. ConfigError for fewer than two inner folds.
+    """
+    if inner < 2:
+        raise ConfigError(f"tune --inner {inner}: a choice needs two inner folds or more; 5 is usual")
+    return compare(source, settings={**(settings or {}), "split.inner": inner}, **arguments)
 
 
 def load(folder: str | Path) -> Model:
@@ -98,19 +109,17 @@ def sections_of(source: Any) -> tuple[Sections, Any]:
 
 
 def config_text(source: Any, sections: Sections) -> str:
-    """What the user wrote: the experiment file byte for byte with flags below it, or flags as TOML."""
+    """What the user wrote: the experiment file byte for byte, below it what its base and flags make of it; or flags as TOML."""
     import tomli_w
 
     asked = tomli_w.dumps(sections)
-    if isinstance(source, str | Path) and str(source).endswith(".toml"):
-        text = Path(source).read_text("utf-8")
-        return (
-            text
-            if read_toml(Path(source)) == sections
-            else f"{text}\n# with command-line settings, all in all:\n"
-            + "".join(f"# {line}\n" for line in asked.splitlines())
-        )
-    return asked
+    if not (isinstance(source, str | Path) and str(source).endswith(".toml")):
+        return asked
+    text = Path(source).read_text("utf-8")
+    if "base" not in tomllib.loads(text) and read_toml(Path(source)) == sections:
+        return text
+    whole = "".join(f"# {line}\n" for line in asked.splitlines())
+    return f"{text}\n# with its base and command-line settings, all in all:\n{whole}"
 
 
 def default_folder(source: Any, sections: Sections) -> Path:

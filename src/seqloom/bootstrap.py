@@ -1,6 +1,7 @@
 """One fold scored in every draw of its test rows: rows, clusters and seeds taken again with replacement.
 
-Decides what is drawn and from which random numbers; means over folds and intervals are made in `stats`.
+Decides what is drawn and from which random numbers, and what each row or cluster has to say: the score is taken again
+without it. Means over folds and intervals are made in `stats`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from seqloom.metrics import Bounds, Task, macro, score_draws
 from seqloom.resample import Counts, Floats, blocks
 
 Labels = NDArray[Any]
+
+MOST_BLOCKS = 200
+"""More units than these are left out in blocks: their influence costs a fifth of 1,000 draws at most."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +39,36 @@ class Draws:
     seed: int
 
 
+class Drawn(NamedTuple):
+    """One prediction of a fold, or the mean of several: M metrics, R draws, J units or blocks of them, all float64.
+
+    `influence`: the score less the score without each block; NaN where there is none without it. Folds of one stream have
+    the same blocks.
+    """
+
+    value: Floats  # (M,)
+    draws: Floats  # (M, R)
+    influence: Floats  # (M, J)
+
+
 @dataclass(frozen=True)
 class ScoredFold:
-    """Scores of one fold by variant: S seeds, M metrics, R draws, all float64.
+    """Scores of one fold by variant: S seeds, M metrics.
 
     `n_units`: how many rows, or clusters, were drawn. `lone_cluster`: all rows are in one cluster, so that
-    rows were drawn after all. `definable` (M,): the targets allow the metric. The ensemble is the mean
-    prediction of the seeds; with one seed it is that seed.
+    rows were drawn after all. `stream`: as in `Draws`, and whether a lone cluster left it. `definable` (M,): the targets
+    allow the metric. `mean`: of scores, over seeds, which are drawn too. The ensemble is the mean prediction of the seeds;
+    with one seed it is that seed.
     """
 
     n_rows: int
     n_units: int
     lone_cluster: bool
+    stream: tuple[int, bool]
     definable: NDArray[np.bool_]
-    members: Mapping[str, Floats]  # (S, M)
-    draws: Mapping[str, Floats]  # (M, R), mean over drawn seeds
-    ensemble: Mapping[str, Floats]  # (M,)
-    ensemble_draws: Mapping[str, Floats]  # (M, R)
+    members: Mapping[str, Floats]  # float64 (S, M)
+    mean: Mapping[str, Drawn]
+    ensemble: Mapping[str, Drawn]
 
 
 def draws_of(labels: Sequence[Labels] | None, sizes: Sequence[int], n: int, seed: int) -> list[Draws]:
@@ -100,17 +118,21 @@ def score_fold(
     if lone:
         plan, n_own = replace(plan, units=None, stream=plan.fold), len(y)
     values = _score_once(metrics, task, y, scored, bounds)
-    counts = _draw(len(y), plan)
-    drawn = np.concatenate([macro(part) for part in score_draws(metrics, task, y, scored, counts, bounds)], axis=2)
+    counts = chain(_draw(len(y), plan), _leave_out(len(y), plan))
+    again = np.concatenate([macro(part) for part in score_draws(metrics, task, y, scored, counts, bounds)], axis=2)
+    drawn, influence = again[..., : plan.n], values[..., None] - again[..., plan.n :]
     return ScoredFold(
         n_rows=len(y),
         n_units=n_own,
         lone_cluster=lone,
-        definable=_definable(task, y, scored[0].shape[1], metrics, bounds),
-        members={name: values[place] for name, place in seeds.items()},
-        draws={name: _draw_seeds(drawn[place], name, plan) for name, place in seeds.items()},
-        ensemble={name: values[i] for name, i in ensemble.items()},
-        ensemble_draws={name: drawn[i] for name, i in ensemble.items()},
+        stream=(plan.stream, lone),
+        definable=_definable(task, y, metrics, bounds),
+        members={name: values[own] for name, own in seeds.items()},
+        mean={
+            name: Drawn(values[own].mean(axis=0), _draw_seeds(drawn[own], name, plan), influence[own].mean(axis=0))
+            for name, own in seeds.items()
+        },
+        ensemble={name: Drawn(values[i], drawn[i], influence[i]) for name, i in ensemble.items()},
     )
 
 
@@ -122,11 +144,12 @@ def _score_once(
     return macro(values)[..., 0]
 
 
-def _definable(
-    task: Task, y: Floats, n_outputs: int, metrics: tuple[str, ...], bounds: Bounds | None
-) -> NDArray[np.bool_]:
+def _definable(task: Task, y: Floats, metrics: tuple[str, ...], bounds: Bounds | None) -> NDArray[np.bool_]:
     """Whether the targets (M,) allow a metric: whether they have a score when they predict themselves."""
-    perfect = np.eye(n_outputs)[y[:, 0].astype(np.intp)] if task == "multiclass" else np.nan_to_num(y)
+    perfect = np.nan_to_num(y)
+    if task == "multiclass":  # numbered anew: a class that no model knows has no column in their predictions
+        classes, own = np.unique(y[:, 0], return_inverse=True)
+        y, perfect = own.reshape(-1, 1).astype(np.float64), np.eye(len(classes))[own.reshape(-1)]
     undefined: NDArray[np.bool_] = np.isnan(_score_once(metrics, task, y, [perfect], bounds)[0])
     return ~undefined
 
@@ -140,6 +163,19 @@ def _draw(n_rows: int, plan: Draws) -> Iterator[Counts]:
         for row in counts:
             row[:] = np.bincount(rng.integers(0, max(n_units, 1), n_units), minlength=n_units)
         yield counts if plan.units is None else counts[:, plan.units]
+
+
+def _leave_out(n_rows: int, plan: Draws) -> Iterator[Counts]:
+    """Blocks of counts (R, N): every unit left out once, several together where there are more than `MOST_BLOCKS`."""
+    n_units = n_rows if plan.units is None else plan.n_units
+    size = -(-n_units // MOST_BLOCKS)
+    # In random blocks: neighbours of the table may be alike.
+    order = np.arange(n_units) if size < 2 else np.random.default_rng([plan.seed, plan.stream, 1]).permutation(n_units)
+    block_of = order // max(size, 1)
+    own = block_of if plan.units is None else block_of[plan.units]
+    n_blocks = -(-n_units // size) if n_units > 1 else 0
+    for part in blocks(n_blocks, n_rows):
+        yield (own != np.arange(part.start, part.stop)[:, None]).astype(np.int32)
 
 
 def _draw_seeds(values: Floats, name: str, plan: Draws) -> Floats:

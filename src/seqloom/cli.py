@@ -175,6 +175,36 @@ def compare(
 
 @main.command()
 @click.argument("source", metavar="TABLE|EXPERIMENT.toml")
+@click.option(
+    "--inner", type=int, default=5, show_default=True, help="Inner folds that take turns at being valid rows."
+)
+@click.option("--vary", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per value; may be repeated.")
+@click.option(
+    "--grid", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per combination of all --grid values."
+)
+@training_options
+def tune(
+    source: str,
+    inner: int,
+    json_: bool,
+    settings: tuple[str, ...],
+    vary: tuple[str, ...],
+    grid: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Choose among variants by inner folds of the training rows, and score the choice on rows that had no part in it."""
+    from seqloom.api import tune as run
+    from seqloom.show import Bars, compared, echo_json
+
+    with Bars() as watcher:
+        out = flags.pop("out")
+        asked = {"vary": _axes(vary), "grid": _axes(grid), "watcher": watcher}
+        result = run(source, inner=inner, out=out, settings=_pairs(settings), **asked, **flags)
+    echo_json(result.as_json("tune")) if json_ else compared(result)
+
+
+@main.command()
+@click.argument("source", metavar="TABLE|EXPERIMENT.toml")
 @click.argument("predictor", required=False)
 @training_options
 def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, ...], **flags: Any) -> None:

@@ -24,6 +24,7 @@ from seqloom.split.inputs import joined
 from seqloom.split.random import GroupSplit
 from seqloom.table import Table
 from seqloom.target import Target, class_names
+from seqloom.nested import nested
 from seqloom.uncertainty import FILE as UNCERTAINTY
 
 FEWEST_UNITS = 20
@@ -45,6 +46,7 @@ def conclude(plan: Plan, folder: Path, folders: Mapping[str, Path], seconds: flo
     board |= _by_identity(plan, evaluated, clusters)
     board["slices"] = _slices(plan, evaluated, clusters)
     board["within_groups"] = _within_groups(plan, evaluated)
+    board["nested"] = nested(plan, folders, evaluated, clusters)
     believed = _uncertainties(plan, folders, evaluated, clusters)
     board["leaderboard"] = [row | {"calibration": believed[row["variant"]]} for row in board["leaderboard"]]
     board["notes"] = [*notes, *board["notes"]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from seqloom.errors import ConfigError
 from seqloom.registry import available, nearest, recipe_class
-from seqloom.sections import SECTIONS, Sections, Settings, refuse_unknown_sections, slug
+from seqloom.sections import SECTIONS, Sections, Settings, over, refuse_unknown_sections, slug
 
 VARIANT_SECTIONS = ("target", "encoder", "predictor", "train", "calibrate")
 
@@ -61,7 +61,7 @@ def _draft_of_table(number: int, table: Mapping[str, Any], shared: Sections) -> 
                 f"a variant has name, {', '.join(VARIANT_SECTIONS)}"
             )
         own[key] = dict(value) if isinstance(value, dict) else {"kind": value}
-    sections = {section: _merged(shared[section], own.get(section, {})) for section in SECTIONS}
+    sections = {section: over(shared[section], own.get(section, {})) for section in SECTIONS}
     if "kind" not in sections["predictor"]:
         raise ConfigError(f"[[variant]] {number} names no predictor; write predictor.kind = \"linear\", or another of "
                           f"{', '.join(available('predictor'))}")  # fmt: skip
@@ -74,13 +74,6 @@ def _draft_of_kind(kind: str, shared: Sections, *, own: bool) -> Draft:
     if kind:
         sections["predictor"] = {"kind": kind, **{k: v for k, v in sections["predictor"].items() if k != "kind"}}
     return Draft(slug(str(kind or "variant")), sections, frozenset({"predictor"} if own else set()))
-
-
-def _merged(shared: Settings, own: Settings) -> Settings:
-    """Own keys over shared ones; settings of another kind are not taken over."""
-    if "kind" in own and own["kind"] != shared.get("kind", own["kind"]):
-        return dict(own)
-    return {**shared, **own}
 
 
 def _spread(sections: Sections) -> Iterator[dict[str, Any]]:
@@ -125,7 +118,7 @@ def _changed(base: Draft, changes: Mapping[str, Any], *, alone: bool) -> Draft:
     for dotted, value in kinds_first:
         section, _, key = dotted.partition(".")
         sections[section] = (
-            _merged(sections[section], {key: value}) if key == "kind" else {**sections[section], key: value}
+            over(sections[section], {key: value}) if key == "kind" else {**sections[section], key: value}
         )
         own |= {section, dotted}
     words = [

@@ -7,7 +7,7 @@ what follows from the predictions in `conclude`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,25 @@ import numpy as np
 
 from seqloom.calibrate import Calibrator, fit_calibrator
 from seqloom.conclude import conclude
+from seqloom.config import Variant
 from seqloom.errors import ConfigError
 from seqloom.evaluation import score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
 from seqloom.plan import Plan, make_plan
-from seqloom.predict.base import Fitted, Job
-from seqloom.predict.fitting import fit_model
+from seqloom.predict.base import Dims, Job
+from seqloom.predict.fitting import fit_models
 from seqloom.run import Member, Run, claim_folder
 from seqloom.sections import Sections
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.training_rows import FILE as TRAINING_ROWS
 from seqloom.training_rows import training_rows
+
+MOST_TOGETHER = 16
+"""Members that train as one net: more save little (see `bench/nets.py`)."""
+MOST_ROWS_OF_FOLDS = 50_000
+"""Of larger tables only members of one fold are trained together: the encoded rows of several take too much memory."""
 
 
 class Watcher:
@@ -60,6 +66,8 @@ class Result:
     findings: tuple[Finding, ...]
     seconds: float
     report: Path
+    nested: dict[str, Any] | None = None
+    """What choosing among the variants by inner folds reaches; None without inner folds."""
 
     def as_json(self, command: str) -> dict[str, Any]:
         """The stable keys of `--json`."""
@@ -71,6 +79,7 @@ class Result:
             "leaderboard": self.leaderboard,
             "findings": [each.as_json() for each in self.findings],
             "report": self.report.as_posix(),
+            **({} if self.nested is None else {"nested": self.nested}),
         }
 
 
@@ -99,8 +108,11 @@ def compare(
     board = conclude(plan, folder, folders, seconds, single=single)
     for note in board["notes"]:
         log(f"  note: {note}")
+    if board["nested"] is not None:
+        log(f"nested: {board['nested']['verdict']}")
     log(f"verdict: {board['verdict']}")
-    return Result(folder, board["verdict"], board["leaderboard"], plan.findings, seconds, folder / "report.html")
+    report = folder / "report.html"
+    return Result(folder, board["verdict"], board["leaderboard"], plan.findings, seconds, report, board["nested"])
 
 
 class Log:
@@ -208,48 +220,83 @@ def _fit_all(plan: Plan, folders: Mapping[str, Path], log: Log, watcher: Watcher
         log(f"{n_all - n_left} of {n_all} members are already done")
     watcher.start(n_left)
     folds = Folds(plan)
-    for variant in plan.variants:
-        run, members = runs[variant.name], left[variant.name]
-        for number, member in enumerate(members):
-            watcher.member(f"{variant.name}, fold {member.fold}, seed {member.seed}")
-            seconds = _fit_member(run, member, folds, watcher.epoch)
-            to_go = len(members) - number - 1
-            expected = f"; {to_go} more, about {seconds * to_go:.0f} s" if number == 0 and to_go else ""
-            log(f"{variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s{expected}")
+    for group in groups_of(plan):
+        to_fit = [(runs[variant.name], member) for variant, member in group if member in left[variant.name]]
+        if not to_fit:
+            continue
+        run, member = to_fit[0]
+        others = f" and {len(to_fit) - 1} more beside it" if len(to_fit) > 1 else ""
+        watcher.member(f"{run.variant.name}, fold {member.fold}, seed {member.seed}{others}")
+        seconds = _fit_group(to_fit, folds, watcher.epoch)
+        for run, member in to_fit:
+            together = f", {len(to_fit)} side by side" if others else ""
+            log(f"{run.variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s{together}")
             watcher.done()
 
 
-def _fit_member(run: Run, member: Member, folds: Folds, progress: Callable[[int, int], None]) -> float:
+def groups_of(plan: Plan) -> Iterator[list[tuple[Variant, Member]]]:
+    """All members of the plan in groups that may train as one batched net: seeds, folds and settings of [train] of one model.
+
+    Groups do not depend on what is done already, so that after an interruption the same members stand together.
+    """
+    shared: dict[str, list[tuple[Variant, Member]]] = {}
+    for variant in plan.variants:
+        for member in plan.members(variant):
+            key = f"{variant.name} {member}"
+            if variant.predictor.side_by_side:
+                fold = member.fold if plan.table.n_rows > MOST_ROWS_OF_FOLDS else None
+                key = repr((fold, *(variant.resolved[section] for section in ("target", "encoder", "predictor"))))
+            shared.setdefault(key, []).append((variant, member))
+    for members in shared.values():
+        for start in range(0, len(members), MOST_TOGETHER):
+            yield members[start : start + MOST_TOGETHER]
+
+
+def _fit_group(group: Sequence[tuple[Run, Member]], folds: Folds, progress: Callable[[int, int], None]) -> float:
+    """Fit and save the members of a group; seconds for each of them."""
     started = time.monotonic()
-    prepared = folds.prepared(run.variant, member.fold)
+    prepared = [folds.prepared(run.variant, member.fold) for run, member in group]
+    by_dims: dict[Dims, list[int]] = {}
+    for number, each in enumerate(prepared):
+        by_dims.setdefault(each.dims, []).append(number)
+    for numbers in by_dims.values():
+        members = [
+            (prepared[i].examples[TRAIN], prepared[i].examples[VALID], _job(*group[i], prepared[i], progress))
+            for i in numbers
+        ]
+        fitted = fit_models(group[0][0].variant.predictor, members)
+        seconds = (time.monotonic() - started) / len(group)
+        for i, model in zip(numbers, fitted, strict=True):
+            run, member = group[i]
+            predictions, valid = model.predict(prepared[i].examples[TEST].inputs), prepared[i].examples[VALID]
+            outputs = model.predict(valid.inputs) if model.held_back is None else model.held_back
+            calibrator = _calibrator(run, prepared[i], outputs, member.seed)
+            valid_score = score_of(prepared[i].target, run.variant.report.metrics)(valid.y, outputs, valid.bounds)
+            run.save_member(member, model, predictions, calibrator, seconds, valid_score)
+    return (time.monotonic() - started) / len(group)
+
+
+def _job(run: Run, member: Member, prepared: Prepared, progress: Callable[[int, int], None]) -> Job:
     run.save_fold(member.fold, prepared.target, prepared.encoder, prepared.dims)
     run.member_folder(member).mkdir(parents=True, exist_ok=True)
-    own_log = Log(run.folder / "log.txt", Watcher())
-    job = Job(
+    return Job(
         dims=prepared.dims,
         seed=member.seed,
         settings=run.variant.train,
+        name=f"{run.variant.name}, fold {member.fold}, seed {member.seed}",
         folder=run.member_folder(member),
         monitor={"test": prepared.examples[TEST]},
         score=score_of(prepared.target, run.variant.report.metrics),
         classes=prepared.target.classes,
-        log=own_log.quietly,
+        log=Log(run.folder / "log.txt", Watcher()).quietly,
         progress=progress,
     )
-    predictor = run.variant.predictor
-    fitted = fit_model(predictor, prepared.examples[TRAIN], prepared.examples[VALID], job)
-    predictions = fitted.predict(prepared.examples[TEST].inputs)
-    calibrator = _calibrator(run, prepared, fitted, member.seed)
-    seconds = time.monotonic() - started
-    run.save_member(member, fitted, predictions, calibrator, seconds)
-    return seconds
 
 
-def _calibrator(run: Run, prepared: Prepared, fitted: Fitted, seed: int) -> Calibrator | None:
-    """The calibrator of a member, from its valid rows; None for a regression."""
+def _calibrator(run: Run, prepared: Prepared, outputs: np.ndarray, seed: int) -> Calibrator | None:
+    """The calibrator of a member, from its outputs (N, T) for its valid rows; None for a regression."""
     target, valid = prepared.target, prepared.examples[VALID]
     if target.task == "regression":
         return None
-    outputs = fitted.predict(valid.inputs) if fitted.held_back is None else fitted.held_back
     method = run.variant.calibrate.method
     return fit_calibrator(target.task, valid.y, outputs, method, names=target.output_names, seed=seed)

@@ -14,7 +14,7 @@ from seqloom.mutation.variants import told
 from seqloom.registry import validated
 from seqloom.sections import Sections
 from seqloom.similarity.rows import alike_groups
-from seqloom.split.audit import NEAR
+from seqloom.split.near import NEAR
 from seqloom.split.recommend import recommended
 from seqloom.summary import data_facts
 from seqloom.table import DataSection, Table

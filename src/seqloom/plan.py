@@ -37,6 +37,7 @@ class Plan:
     audit: Audit
     variants: list[Variant]
     baselines: frozenset[str]  # names of the variants that stand there as yardsticks
+    asked: tuple[str, ...]  # names of the variants that the user named, not added beside them
     config: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     bounds: np.ndarray | None = None  # int8 (N, columns): where true scores lie, see `Target.bounds`
@@ -75,6 +76,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     if bounds is not None:
         _refuse_all_bounds(table, target, partition)
     _refuse_other_bounds(variants, target_section)
+    named = tuple(variant.name for variant in variants)
     variants += _missing_baselines(sections, variants, table, target, partition)
     if bounds is not None:
         table = replace(table, findings=(*table.findings, *_bounds_as_values(table, variants)))
@@ -86,7 +88,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
         "audit": audit.as_json(),
         "environment": environment(variants[0].train),
     }
-    return Plan(table, target, scores, partition, audit, variants, baselines, config, facts, bounds)
+    return Plan(table, target, scores, partition, audit, variants, baselines, named, config, facts, bounds)
 
 
 def target_of(variant: Variant, table: Table, target: Target) -> Target:

@@ -6,6 +6,7 @@ run says of new rows is in `seqloom.model`.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,15 +70,25 @@ class Run:
         write_json(path, {"folds": dict(sorted(folds.items(), key=lambda item: int(item[0])))})
 
     def save_member(
-        self, member: Member, fitted: Fitted, predictions: np.ndarray, calibrator: Calibrator | None, seconds: float
+        self,
+        member: Member,
+        fitted: Fitted,
+        predictions: np.ndarray,
+        calibrator: Calibrator | None,
+        seconds: float,
+        valid_score: float = math.nan,
     ) -> None:
-        """Weights, uncalibrated test predictions float64 (N_test, T, model scale), calibrator; `done` is written last."""
+        """Weights, uncalibrated test predictions float64 (N_test, T, model scale), calibrator; `done` is written last.
+
+        `valid_score`: the primary metric on valid rows.
+        """
         folder = self.member_folder(member)
         write_arrays(folder / "weights.safetensors", fitted.state())
         write_whole(folder / "test.npy", lambda draft: _save_array(draft, predictions))
         if calibrator is not None:
             write_json(folder / "calibration.json", calibrator.as_json())
-        write_json(folder / "done", {"seconds": round(seconds, 3)})
+        known = {"valid_score": valid_score} if math.isfinite(valid_score) else {}
+        write_json(folder / "done", {"seconds": round(seconds, 3), **known})
         checkpoint = folder / "checkpoint" / "state.safetensors"
         checkpoint.unlink(missing_ok=True)
 
@@ -94,6 +105,10 @@ class Run:
     def member_seconds(self, member: Member) -> float:
         """How long a finished member took to fit and predict."""
         return float(read_json(self.member_folder(member) / "done")["seconds"])
+
+    def valid_score(self, member: Member) -> float:
+        """The primary metric of a finished member on its valid rows; NaN where undefined."""
+        return float(read_json(self.member_folder(member) / "done").get("valid_score", math.nan))
 
     def members(self) -> list[Member]:
         """The finished members, by fold and seed."""

@@ -51,13 +51,23 @@ PATHS = (
 
 
 def read_toml(path: Path) -> Sections:
-    """The sections of an experiment file; paths in it are taken from the file's own folder."""
+    """The sections of an experiment file; paths in it are taken from the file's own folder.
+
+    A file that begins with `base = "other.toml"` has all of that file, its own settings over it; `[[variant]]`, `[vary]` and
+    `[grid]` of its own take the place of the base's.
+    """
+    return _read_toml(path, ())
+
+
+def _read_toml(path: Path, above: tuple[Path, ...]) -> Sections:
+    """The sections of a file, `above` being the files that build on it."""
     try:
         sections: Sections = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    base = sections.pop("base", None)
     refuse_unknown_sections(sections)
     for section, key in PATHS:
         value = sections.get(section, {}).get(key)
@@ -65,10 +75,34 @@ def read_toml(path: Path) -> Sections:
             continue
         if isinstance(value, str) and value:
             sections[section][key] = _beside(path, value)
-    added = sections.get("data", {}).get("add")
-    if isinstance(added, dict):
-        sections["data"]["add"] = {name: _beside(path, str(value)) for name, value in added.items()}
-    return sections
+    for key in ("add", "lookup"):
+        files = sections.get("data", {}).get(key)
+        if isinstance(files, dict):
+            sections["data"][key] = {name: _beside(path, str(value)) for name, value in files.items()}
+    if base is None:
+        return sections
+    if not isinstance(base, str):
+        raise ConfigError(f'{path}: base = {base!r}: name one experiment file, such as base = "base.toml"')
+    beneath = path.parent / base
+    if beneath.resolve() in {each.resolve() for each in (*above, path)}:
+        raise ConfigError(f"{path}: base = {base!r}: files build on each other in a circle")
+    return _over(_read_toml(beneath, (*above, path)), sections)
+
+
+def _over(base: Sections, own: Sections) -> Sections:
+    """Own settings over those of the base; a section of another kind takes over none of the base's keys."""
+    spread = any(name in own for name in SPREADS)
+    merged = {name: value for name, value in base.items() if name not in SPREADS or not spread}
+    for name, value in own.items():
+        merged[name] = over(base.get(name, {}), value) if name in SECTIONS else value
+    return merged
+
+
+def over(shared: Settings, own: Settings) -> Settings:
+    """Own keys over shared ones; settings of another kind are not taken over."""
+    if "kind" in own and own["kind"] != shared.get("kind", own["kind"]):
+        return dict(own)
+    return {**shared, **own}
 
 
 def _beside(path: Path, value: str) -> str:

@@ -78,6 +78,8 @@ def compared(result: Result) -> None:
     """Leaderboard, verdict and the report's path on stdout."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(leaderboard(result.leaderboard))
+    if result.nested is not None:
+        console.print(f"nested: {result.nested['verdict']}", markup=False, soft_wrap=True)
     console.print(result.verdict, markup=False, soft_wrap=True)
     if leak := _leak(result.findings):
         console.print(leak, markup=False, soft_wrap=True)

@@ -4,9 +4,8 @@ The value of a metric for a variant is the mean over folds of the mean over seed
 fold's test rows. A draw of the bootstrap takes, in every fold, the test rows again with replacement (whole
 clusters when labels are given, a cluster that stands in several folds in all of them at once), the same rows for
 every variant and seed; a variant with several seeds has
-these drawn again too, apart in every fold. An interval holds the middle 95 % of the draws (percentile
-bootstrap, Efron and Tibshirani 1993), and a little more where few rows or clusters were drawn from, as Student's t
-does for a mean (the expanded percentile interval of Hesterberg 2015, doi:10.1080/00031305.2015.1089789).
+these drawn again too, apart in every fold. An interval holds the middle 95 % of the draws, and more where few rows or
+clusters decide the score; `interval` says how much more.
 
 It covers the choice of test rows and of seeds, not another choice of training rows; and two or three seeds
 say little about all seeds. Drawing is in `bootstrap`, metrics in `metrics`, words for the numbers in
@@ -17,29 +16,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from seqloom.bootstrap import Draws, Labels, ScoredFold, draws_of, score_fold
+from seqloom.bootstrap import Drawn, Draws, Labels, ScoredFold, draws_of, score_fold
 from seqloom.errors import ConfigError
+from seqloom.interval import tail
 from seqloom.metrics import METRICS, Bounds, Task, left_out
 from seqloom.resample import Floats
 
-LEVEL = 0.95
 MOST_UNDEFINED = 0.5
 """With a larger share of draws undefined there is no interval."""
 FEW_UNITS = 10
-"""With fewer rows or groups to draw from, intervals still come out too narrow; a note says so."""
+"""With fewer rows or groups to draw from, intervals still come out too narrow; a note says so.
+
+Of simulated tables with normal errors, intervals held rmse in 88 % with 10 groups, 90 % with 20 and 94 % with 50; spearman in
+96 to 97 % (600 tables each, `bench/intervals.py coverage`)."""
 POWER = 2.8
 """True differences of this many standard errors are detected four times in five."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the middle 95 % of its draws.
+    """A value and the ends of its 95 % interval.
 
     NaN: the value is undefined; or, for low and high alone, too many draws are. `undefined` is the share of
     draws in which the metric could not be computed; they are left out of low and high.
@@ -82,7 +83,8 @@ class VariantScores:
     """All scores of one variant.
 
     `ensemble`: scores of the mean prediction of the fold's seeds; None when no fold has two seeds.
-    `draws`: per metric float64 (R,), the values that differences are taken of.
+    `draws`: per metric float64 (R,), the values that differences are taken of. `influence`: per metric float64 (J,), what
+    the score loses without each row or cluster, or block of them; a metric it does not name is taken to have equal ones.
     """
 
     name: str
@@ -90,6 +92,7 @@ class VariantScores:
     metrics: Mapping[str, Interval]
     ensemble: Mapping[str, Interval] | None
     draws: Mapping[str, Floats]
+    influence: Mapping[str, Floats] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """`variant`, `members` (a list), `metrics`, `ensemble`."""
@@ -144,7 +147,9 @@ class Comparison:
         metric = metric or self.primary
         one, other = self.scores(a), self.scores(b)
         value = one.metrics[metric].value - other.metrics[metric].value
-        return interval_of(value, one.draws[metric] - other.draws[metric], self.n_units)
+        both = metric in one.influence and metric in other.influence
+        influence = one.influence[metric] - other.influence[metric] if both else None
+        return interval_of(value, one.draws[metric] - other.draws[metric], self.n_units, influence)
 
     def detectable(self, a: str, b: str) -> float:
         """How large a true difference of a and b in the primary metric would be detected four times in five; NaN if unknown."""
@@ -220,54 +225,44 @@ def _combine(name: str, folds: Sequence[ScoredFold], metrics: tuple[str, ...], n
         for f, fold in enumerate(folds)
         for s, scores in enumerate(fold.members[name])
     ]
-    seeds = [(fold.members[name].mean(axis=0), fold.draws[name]) for fold in folds]
-    mean = [(fold.ensemble[name], fold.ensemble_draws[name]) for fold in folds]
-    intervals, draws, ensemble = {}, {}, {}
+    intervals, draws, influence, ensemble = {}, {}, {}, {}
     for m, metric in enumerate(metrics):
-        counted = [f for f, fold in enumerate(folds) if fold.definable[m]]
-        value, draws[metric] = _over_folds(folds, seeds, counted, m)
-        intervals[metric] = interval_of(value, draws[metric], n_units)
-        ensemble[metric] = interval_of(*_over_folds(folds, mean, counted, m), n_units)
+        value, draws[metric], influence[metric] = _over_folds(folds, [fold.mean[name] for fold in folds], m)
+        intervals[metric] = interval_of(value, draws[metric], n_units, influence[metric])
+        value, drawn, own = _over_folds(folds, [fold.ensemble[name] for fold in folds], m)
+        ensemble[metric] = interval_of(value, drawn, n_units, own)
     several = len(members) > len(folds)
-    return VariantScores(name, tuple(members), intervals, ensemble if several else None, draws)
+    return VariantScores(name, tuple(members), intervals, ensemble if several else None, draws, influence)
 
 
-def _over_folds(
-    folds: Sequence[ScoredFold], scores: Sequence[tuple[Floats, Floats]], counted: Sequence[int], m: int
-) -> tuple[float, Floats]:
-    """Mean over the counted folds of metric m: its value, and float64 (R,) its draws."""
-    n_draws = scores[0][1].shape[1]
+def _over_folds(folds: Sequence[ScoredFold], scores: Sequence[Drawn], m: int) -> tuple[float, Floats, Floats]:
+    """Mean of metric m over the folds that allow it: its value, float64 (R,) its draws, float64 (J,) its influence."""
+    none = np.full(scores[0].draws.shape[1], np.nan), np.empty(0)
+    counted = [f for f, fold in enumerate(folds) if fold.definable[m]]
     if not counted:
-        return math.nan, np.full(n_draws, np.nan)
-    value = float(np.mean([scores[f][0][m] for f in counted]))
+        return math.nan, *none
+    value = float(np.mean([scores[f].value[m] for f in counted]))
     if all(folds[f].n_units < 2 for f in counted):  # drawing one of one: an interval of no width would be a lie
-        return value, np.full(n_draws, np.nan)
-    return value, np.mean([scores[f][1][m] for f in counted], axis=0)
+        return value, *none
+    influence: dict[tuple[int, bool], Floats] = {}
+    for f in counted:  # a block that lies in several folds is left out of all of them at once
+        influence[folds[f].stream] = influence.get(folds[f].stream, 0) + scores[f].influence[m] / len(counted)
+    draws = np.mean([scores[f].draws[m] for f in counted], axis=0)
+    return value, draws, np.concatenate(list(influence.values()))
 
 
-def interval_of(value: float, draws: Floats, n_units: int) -> Interval:
-    """The interval of a value from its draws (R,), NaN where undefined, of `n_units` rows or clusters."""
+def interval_of(value: float, draws: Floats, n_units: int, influence: Floats | None = None) -> Interval:
+    """The interval of a value from its draws (R,), NaN where undefined, of `n_units` rows or clusters.
+
+    `influence` float64 (J,): what the value loses without each of them, or each block of them; None if all matter alike.
+    """
     defined = draws[~np.isnan(draws)]
     undefined = 1 - len(defined) / len(draws)
     if math.isnan(value) or undefined > MOST_UNDEFINED:
         return Interval(value, math.nan, math.nan, undefined)
-    outside = tail(n_units)
+    outside = tail(n_units, influence)
     low, high = np.quantile(defined, [outside, 1 - outside])
     return Interval(value, float(low), float(high), undefined)
-
-
-@cache
-def tail(n_units: int) -> float:
-    """The share of draws left out at either end: 2.5 %, less of few rows or clusters; 0 below two of them.
-
-    >>> round(tail(1000), 4), round(tail(10), 4)
-    (0.0248, 0.0086)
-    """
-    from scipy.special import ndtr, stdtrit
-
-    if n_units < 2:
-        return 0.0
-    return float(ndtr(stdtrit(n_units - 1, (1 - LEVEL) / 2) * math.sqrt(n_units / (n_units - 1))))
 
 
 def _place(value: float, name: str) -> tuple[bool, float, str]:

@@ -11,7 +11,7 @@ from seqloom.alphabet import PROTEIN
 from seqloom.encode.base import Inputs, State
 from seqloom.encode.substitutions import IS_VARIANT
 from seqloom.encode.wild_types import families_unasked
-from seqloom.mutation.variants import chain_alphabet, mostly_variants
+from seqloom.mutation.variants import chain_alphabet
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor, features_of, prior
 from seqloom.predict.linear import FittedLinear, Linear
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PENALTY = 1e-3
 """L2 penalty on standardised numbers: too weak to be seen, and enough where classes are told apart without error."""
+FEWEST_OF_ONE_WILD_TYPE = 10
+"""Natural relatives fall into many small families, whose wild types are guesses and whose mutations say nothing."""
 
 
 class LinearOnVariants(Predictor):
@@ -33,9 +35,12 @@ class LinearOnVariants(Predictor):
     """Columns of the encoder."""
 
     def suits(self, table: Table, partition: Partition) -> bool:
-        """Whether half of the rows or more are variants of proteins."""
-        is_protein = chain_alphabet(table) is PROTEIN
-        return is_protein and families_unasked(table) is not None and mostly_variants(table)
+        """Whether half of the rows or more are variants of proteins of which the table has `FEWEST_OF_ONE_WILD_TYPE` each."""
+        found = families_unasked(table) if chain_alphabet(table) is PROTEIN else None
+        if found is None:
+            return False
+        sizes = np.append(found.sizes, 0)[found.label]
+        return 2 * int((sizes >= FEWEST_OF_ONE_WILD_TYPE).sum()) >= table.n_rows and bool(found.edits.any())
 
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """The model of those training rows that are variants; none where a target is known for no variant."""

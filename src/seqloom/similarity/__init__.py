@@ -6,7 +6,8 @@ chance for a row of the table (`seqloom.similarity.alignment`). Molecules are co
 fingerprints. `linked` joins all that is alike, for splits; `nearest` finds the closest of a reference set for each row.
 """
 
+from seqloom.similarity.alike import linked, similar_groups
+from seqloom.similarity.closest import nearest
 from seqloom.similarity.neighbours import Neighbours
-from seqloom.similarity.search import linked, nearest, similar_groups
 
 __all__ = ["Neighbours", "linked", "nearest", "similar_groups"]

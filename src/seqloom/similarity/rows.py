@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from seqloom.connected import connected
+from seqloom.similarity.alike import linked
+from seqloom.similarity.closest import nearest
+from seqloom.similarity.effort import Search
 from seqloom.similarity.fingerprints import linked_prints, nearest_prints
 from seqloom.similarity.memory import digest, remembered
 from seqloom.similarity.neighbours import Neighbours
-from seqloom.similarity.search import Search, linked, nearest
 from seqloom.table import Table
 from seqloom.tokens import join
 

@@ -27,6 +27,9 @@ SHORT_LENGTH = 32
 WANTED_WORDS = 12
 """Words that two sequences just alike enough should share on average, over all shapes."""
 
+BLOCK_HITS = 2_000_000
+"""Word hits handled at once: about 200 MB."""
+
 Shape = tuple[int, ...]
 """Offsets of the symbols that make a word, from 0."""
 
@@ -38,6 +41,14 @@ class Hits(NamedTuple):
     references: np.ndarray  # int64 (H,)
     query_at: np.ndarray  # int64 (H,): position of the word
     reference_at: np.ndarray  # int64 (H,)
+
+    def one_of_each(self, n: int, *, pairs_only: bool = False) -> Hits:
+        """One hit of each pair and diagonal, or of each pair; `n` references at most."""
+        key = self.queries * n + self.references
+        if not pairs_only:
+            key = key * (1 << 17) + (self.query_at - self.reference_at + (1 << 16)) % (1 << 17)
+        _, kept = np.unique(key, return_index=True)
+        return Hits(*(each[kept] for each in self))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,14 +20,12 @@ from seqloom.mutation.variants import families_of
 from seqloom.similarity.rows import nearest_rows
 from seqloom.split.base import TEST, TRAIN, VALID, Partition, Splitter
 from seqloom.split.inputs import input_groups, sequence_groups
+from seqloom.split.near import NEAR, near_finding
+from seqloom.split.similarity import SimilaritySplit
 from seqloom.table import Table
 
 BANDS = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 """Lower bounds of the bands in which the identity of test rows to their nearest training row is counted."""
-NEAR = 0.8
-"""Identity from which two sequences are called near duplicates: of 25 residues, five may differ."""
-MUCH = 0.1
-"""Share of test rows with a near duplicate in training from which the partition is said to leak."""
 MOST_AUDITED = 50_000
 """Test rows of a fold whose nearest training row is looked for; of more, a random sample."""
 MOST_FOLDS = 20
@@ -89,7 +87,10 @@ def audit(
             facts |= _targets(targets, fitted, test)
             families = _variants(table, fitted, test)
             facts["families"] = families
-            facts["nearest"], rows = _nearest(table, fitted, test, fold, findings, _demand(facts))
+            facts["nearest"], rows = _nearest(table, fitted, test, fold, findings)
+            if facts["nearest"].get("near_duplicates"):
+                alike = rows["row"].to_numpy()[rows["identity"].to_numpy() >= NEAR - 1e-6]
+                findings.append(near_finding(splitter, table, facts, alike))
             findings += _above_threshold(splitter, table, rows, fold)
             looked_at.append(rows)
         folds.append(facts)
@@ -249,11 +250,9 @@ def _nearest(
     test: np.ndarray,
     fold: int,
     findings: list[Finding],
-    demand: _Demand,
 ) -> tuple[dict[str, Any], pa.Table]:
     references, rows = np.flatnonzero(fitted), np.flatnonzero(test)
-    n_test = len(rows)
-    if n_test > MOST_AUDITED:
+    if len(rows) > MOST_AUDITED:
         rows = np.sort(np.random.default_rng([fold, 0xA0D17]).choice(rows, MOST_AUDITED, replace=False))
     try:
         found = nearest_rows(table, rows, references)
@@ -278,9 +277,6 @@ def _nearest(
         "none_alike": int((~known).sum()),
         "histogram": {"edges": edges.tolist(), "counts": histogram.tolist()},
     }
-    if near:
-        alike = rows[identity >= NEAR - 1e-6]
-        findings.append(_near_finding(table, alike, (len(rows), n_test), fold, facts, demand))
     ids = table.ids.cast(pa.large_string())
     looked_at = pa.table(
         {
@@ -295,77 +291,23 @@ def _nearest(
     return facts, looked_at
 
 
+def alike_tested(splitter: Splitter, table: Table, nearest: pa.Table) -> pa.Table:
+    """The rows of `Audit.nearest` that have a training row as near as the split was to keep apart: pairs it did not compare."""
+    if not isinstance(splitter, SimilaritySplit) or len(table.roles.sequences) > 1:
+        return nearest.slice(0, 0)
+    return nearest.filter(pa.array(nearest["identity"].to_numpy() >= splitter.identity - 1e-6))
+
+
 def _above_threshold(splitter: Splitter, table: Table, rows: pa.Table, fold: int) -> list[Finding]:
-    """Test rows that are alike to a training row though the split was to keep such rows together: pairs it did not compare."""
-    threshold = getattr(splitter, "identity", None)
-    if threshold is None or len(table.roles.sequences) > 1:
-        return []
-    above = rows["row"].to_numpy()[rows["identity"].to_numpy() >= threshold - 1e-6]
+    """That test rows are alike to training rows, of a split that was to keep such rows together."""
+    above = alike_tested(splitter, table, rows)["row"].to_numpy()
     if not len(above):
         return []
     message = (
-        f"{len(above):,} of {rows.num_rows:,} test rows of fold {fold} have a training row at {threshold:.0%} identity or more, "
-        "in pairs that the split did not compare; compare all pairs with --set split.search=exact"
+        f"{len(above):,} of {rows.num_rows:,} test rows of fold {fold} have a training row as alike as those that were kept "
+        "together, in pairs that the split did not compare; compare all pairs with --set split.search=exact"
     )
     return [finding("above-threshold", "warning", message, above)]
-
-
-def _near_finding(
-    table: Table,
-    alike: np.ndarray,
-    numbers: tuple[int, int],
-    fold: int,
-    facts: Mapping[str, Any],
-    demand: _Demand,
-) -> Finding:
-    n_looked_at, n_test = numbers
-    measure = "Tanimoto similarity" if facts["measure"] == "tanimoto" else "identity"
-    share = len(alike) / n_looked_at
-    sample = "" if n_looked_at == n_test else f" (of a random sample of {n_test:,})"
-    what = (
-        f"{len(alike):,} of {n_looked_at:,} test rows{sample} of fold {fold} ({share:.0%}) are near duplicates of training "
-        f"rows ({NEAR:.0%} {measure} or more)"
-    )
-    severity: Severity = "info"
-    if share < MUCH:
-        code, rest = "near-duplicates", ""
-    elif demand.new:
-        code, rest = (
-            "near-duplicates",
-            f", as variants of one protein are; what the test asks for is still new: {demand.new}",
-        )
-    else:
-        code, severity = "leaks", "warning"
-        rest = (
-            ": this partition leaks. Its scores say how well near copies of training rows are recalled, not how good a model "
-            f"is on new sequences; compare with --split {demand.instead}"
-        )
-    return finding(code, severity, what + rest, table.row_numbers[alike])
-
-
-class _Demand(NamedTuple):
-    """What a partition asks of a model."""
-
-    new: str
-    """What at least half of the test rows have that no training row has, in words; empty where there is nothing."""
-    instead: str
-    """The split to compare with."""
-
-
-def _demand(facts: Mapping[str, Any]) -> _Demand:
-    families = facts["families"]
-    parts = []
-    if families is not None and families["more_mutations"] >= 0.5:
-        low, high = families["test_mutations"]["min"], families["test_mutations"]["max"]
-        there = f"{low} to {high}" if low != high else f"{high}"
-        parts.append(f"{there} mutations, and training rows have at most {families['train_mutations']['max']}")
-    if families is not None and families["new_site"] >= 0.5:
-        parts.append(f"{families['new_site']:.0%} of test rows are mutated at a site that no training row has mutated")
-    beyond = facts.get("targets_beyond_training", 0.0)
-    if beyond >= 0.5:
-        parts.append(f"{beyond:.0%} of test targets lie beyond the range of training targets")
-    one_protein = families is not None and families["n_families"] == 1
-    return _Demand("; ".join(parts), "position or mutations" if one_protein else "similarity")
 
 
 def _no_rows() -> pa.Table:

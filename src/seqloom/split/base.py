@@ -7,6 +7,7 @@ A splitter decides which rows are tested (and, if it knows, which are valid). Wh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -104,6 +105,11 @@ class Splitter(Recipe, ABC):
     def units(self, table: Table) -> np.ndarray:
         """What no part may divide: a number for each row, int64 (N,); rows that look alike to a model by default."""
         return seen_groups(table)
+
+    def looser_units(self, table: Table) -> Iterator[tuple[np.ndarray, str]]:
+        """Ever smaller units for the valid rows of a fold where `units` leave too few, with what is done in words; at last rows
+        that look alike to a model, which are never divided."""
+        yield seen_groups(table), "training rows were made valid rows at random"
 
     def findings(self, table: Table) -> tuple[Finding, ...]:
         """What to know of how the table was divided, beside the guarantee; nothing by default."""

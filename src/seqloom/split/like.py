@@ -7,6 +7,7 @@ far from all training rows).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -72,6 +73,10 @@ class LikeSplit(Splitter):
     def units(self, table: Table) -> np.ndarray:
         """Those of the splitter that was taken."""
         return self._chosen(table).splitter.units(table)
+
+    def looser_units(self, table: Table) -> Iterator[tuple[np.ndarray, str]]:
+        """Those of the splitter that was taken."""
+        return self._chosen(table).splitter.looser_units(table)
 
     @property
     def guarantee(self) -> str:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from seqloom.errors import ConfigError, DataError
-from seqloom.split.audit import Audit, audit, refuse_shared
+from seqloom.errors import DataError
+from seqloom.split.audit import Audit, alike_tested, audit, refuse_shared
 from seqloom.split.base import TEST, TRAIN, VALID, Partition, Splitter
-from seqloom.split.deal import deal, inner_split
+from seqloom.split.inner import with_inner_splits
 from seqloom.split.inputs import input_groups
 from seqloom.table import Table
 
@@ -27,11 +27,15 @@ def make_partition(
     keys = input_groups(table)
     if splitter.shared == "unused":
         partition = _without_shared(partition, keys)
-    partition = _with_inner_splits(partition, splitter, table, strata)
+    partition, noticed = with_inner_splits(partition, splitter, table, strata)
     for fold in range(partition.n_folds):
         _refuse_empty_fold(partition, fold, table)
     refuse_shared(partition, splitter, table, keys)
-    return partition, audit(partition, splitter, table, targets, keys)
+    found = audit(partition, splitter, table, targets, keys)
+    repaired = _without_alike(partition, splitter, table, found)
+    if repaired is not partition:
+        partition, found = repaired, audit(repaired, splitter, table, targets, keys)
+    return partition, replace(found, findings=(*found.findings, *noticed))
 
 
 def _without_shared(partition: Partition, keys: np.ndarray) -> Partition:
@@ -43,27 +47,17 @@ def _without_shared(partition: Partition, keys: np.ndarray) -> Partition:
     return partition
 
 
-def _with_inner_splits(partition: Partition, splitter: Splitter, table: Table, strata: np.ndarray | None) -> Partition:
-    """Valid rows in every fold that has none; with `inner` > 1 every fold as often as that, each with other valid rows."""
-    units = splitter.units(table)
-    n_inner = splitter.inner
-    if n_inner > 1 and (partition.roles == VALID).any():
-        raise ConfigError("[split] inner > 1 makes its own valid rows, and the table names some; leave inner out")
-    roles = np.repeat(partition.roles, n_inner, axis=0)
-    reason = np.repeat(partition.reason, n_inner, axis=0) if partition.reason.size else partition.reason
-    for fold, own in enumerate(partition.roles):
-        train = np.flatnonzero(own == TRAIN)
-        if (own == VALID).any():
-            continue
-        classes = None if strata is None else strata[train]
-        seed = splitter.seed + 7919 * (fold + 1)
-        if n_inner == 1:
-            roles[fold, train[inner_split(units[train], classes, seed)]] = VALID
-            continue
-        parts = deal(units[train], classes, [1 / n_inner] * n_inner, seed)
-        for inner in range(n_inner):
-            roles[fold * n_inner + inner, train[parts == inner]] = VALID
-    return replace(partition, roles=roles, reason=reason)
+def _without_alike(partition: Partition, splitter: Splitter, table: Table, found: Audit) -> Partition:
+    """The partition without test rows that are as alike to training rows as the split was to keep together: pairs that search
+    by words missed. As it is where that would leave a fold without a test row."""
+    above = alike_tested(splitter, table, found.nearest)
+    repaired = partition
+    for fold in np.unique(above["fold"].to_numpy()).tolist():
+        numbers = above["row"].to_numpy()[above["fold"].to_numpy() == fold]
+        rows = np.flatnonzero(np.isin(table.row_numbers, numbers))
+        why = "alike to a training row, in a pair that the split did not compare"
+        repaired = repaired.without(rows, why, np.arange(fold, fold + splitter.inner))
+    return repaired if all(repaired.counts(fold)["test"] for fold in range(repaired.n_folds)) else partition
 
 
 def _refuse_empty_fold(partition: Partition, fold: int, table: Table) -> None:

@@ -9,19 +9,21 @@ import numpy as np
 from seqloom.errors import DataError, MissingExtra
 from seqloom.mutation.variants import families_of
 from seqloom.registry import build
+from seqloom.similarity.effort import Search
 from seqloom.similarity.rows import alike_groups
-from seqloom.similarity.search import Search
 from seqloom.split.base import Splitter
-from seqloom.split.similarity import leaves_enough
+from seqloom.split.near import THRESHOLDS
+from seqloom.split.similarity import WANTED_TEST, leaves_enough
 from seqloom.table import Table
 
-IDENTITIES = (0.5, 0.7, 0.9)
+IDENTITIES = (*THRESHOLDS, 0.9)
 """Tried in this order; the first at which enough rows lie outside the largest component is taken."""
-WANTED_TEST = 0.2
 MOST_SYMBOLS = 300_000_000
 """Tables of more symbols are not compared unasked: it would take longer than most models."""
 FEWEST_SITES = 10
 """Mutated sites below which sites cannot be held out: the numbers of mutations are."""
+FEWEST_ROWS = 30
+"""Rows to train on and to test that a split of variants must leave; of small tables a twentieth."""
 
 
 class Recommendation(NamedTuple):
@@ -58,7 +60,8 @@ def recommended(table: Table, task: str | None = None, search: Search = "auto") 
                 f"{n_symbols:,} symbols are many to compare unasked; related rows may stand on both sides: --split similarity",
             )
         return _by_similarity(table, search) or _by_mutations(table) or Recommendation(
-            {"kind": dealt}, f"at {IDENTITIES[-1]:.0%} identity nearly all rows are still joined, and they are no variants"
+            {"kind": dealt}, f"at {IDENTITIES[-1]:.0%} identity nearly all rows are still joined, and they are no variants that "
+            "can be divided by their mutations"
         )  # fmt: skip
     except (DataError, MissingExtra) as error:
         return Recommendation({"kind": dealt}, f"rows could not be compared ({str(error).splitlines()[0]})")
@@ -88,8 +91,21 @@ def _by_mutations(table: Table) -> Recommendation | None:
         return None
     sites = np.unique(found.label[found.mutations.rows] * (1 << 32) + found.mutations.sites)
     what = f"{variants:,} of {table.n_rows:,} rows are variants of {len(found):,} wild type(s)"
-    if len(sites) >= FEWEST_SITES:
+    if len(sites) >= FEWEST_SITES and _leaves_rows("position", table):
         return Recommendation({"kind": "position"}, f"{what}; sites are held out, as identity cannot divide them")
-    return Recommendation(
-        {"kind": "mutations"}, f"{what}, mutated at {len(sites)} sites; the test has more mutations than training"
-    )
+    if _leaves_rows("mutations", table):
+        return Recommendation(
+            {"kind": "mutations"}, f"{what}, mutated at {len(sites)} sites; the test has more mutations than training"
+        )
+    return None
+
+
+def _leaves_rows(kind: str, table: Table) -> bool:
+    """Whether the split of this kind leaves enough rows on both sides: rows of many mutations have some at most sites."""
+    splitter = build("splitter", {"kind": kind})
+    assert isinstance(splitter, Splitter)
+    try:
+        counts = splitter.assign(table, None).counts(0)
+    except DataError:
+        return False
+    return min(counts["train"], counts["test"]) >= min(FEWEST_ROWS, 0.05 * table.n_rows)

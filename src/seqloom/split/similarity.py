@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -10,12 +11,17 @@ from pydantic import Field
 from seqloom.errors import DataError
 from seqloom.findings import Finding
 from seqloom.registry import register
+from seqloom.similarity.effort import Search
 from seqloom.similarity.rows import alike_groups
-from seqloom.similarity.search import Search
 from seqloom.split.base import Partition
 from seqloom.split.inputs import joined, seen_groups
 from seqloom.split.random import DealtSplitter
 from seqloom.table import Table
+
+WANTED_TEST = 0.2
+"""Share of rows that there should be to test before anything is said of a split."""
+LOOSER = 0.9
+"""Identity at which valid rows are divided from training rows where the wanted one leaves too few of them."""
 
 
 @register("splitter", "similarity")
@@ -41,6 +47,13 @@ class SimilaritySplit(DealtSplitter):
     def units(self, table: Table) -> np.ndarray:
         """Components of alike rows, joined where rows have equal inputs."""
         return joined(alike_groups(table, self.identity, self.search).label, seen_groups(table))
+
+    def looser_units(self, table: Table) -> Iterator[tuple[np.ndarray, str]]:
+        """Components at a higher identity, then rows."""
+        if self.identity < LOOSER:
+            units = joined(alike_groups(table, LOOSER, self.search).label, seen_groups(table))
+            yield units, f"training rows alike at {LOOSER:.0%} identity were kept together only"
+        yield from super().looser_units(table)
 
     def assign(self, table: Table, strata: np.ndarray | None) -> Partition:
         """Roles by dealing the components; DataError where one of them leaves too little to test."""

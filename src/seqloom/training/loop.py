@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from seqloom.errors import RunError
 from seqloom.nn.dropout import rekey
-from seqloom.training.progress import Progress, put, weights
+from seqloom.training.progress import Progress, begin, put, save, weights
 from seqloom.training.schedule import learning_rate
 from seqloom.training.step import Epoch, Step, Together, Training
 
@@ -32,30 +33,34 @@ STEPS_OF_AN_EPOCH = 2**24
 """More than any epoch has, so that no two steps share a number."""
 
 
-def optimise(training: Training, fabric: Fabric) -> list[Epoch]:
+def optimise(training: Training, fabric: Fabric, folder: Path | None = None) -> list[Epoch]:
     """The curve of a training, whose modules end with the weights of the epoch of the lowest valid loss.
 
     With a folder, the state is kept there and a call after an interruption goes on from it.
     """
-    return optimise_together([training], _one_by_one, fabric)[0]
+    return optimise_together([training], _one_by_one, fabric, folder)[0]
 
 
-def optimise_together(trainings: Sequence[Training], together: Together, fabric: Fabric) -> list[list[Epoch]]:
-    """The curves of several trainings, side by side, each as by `optimise`."""
-    states = [Progress.of(each) for each in trainings]
+def optimise_together(
+    trainings: Sequence[Training], together: Together, fabric: Fabric, folder: Path | None = None
+) -> list[list[Epoch]]:
+    """The curves of several trainings, side by side, each as by `optimise`.
+
+    With several, the folder is left with their last state, until the caller has kept what came of all of them.
+    """
+    states = begin(trainings, folder)
     last_saved = time.monotonic()
     while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
         _one_epoch(live, together, fabric)
         for training, state in live:
             if training.progress is not None:
                 training.progress(state.epoch, training.epochs)
-        if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            for training, state in live:
-                state.save(training)
+        if folder is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
+            save(trainings, states, folder)
             last_saved = time.monotonic()
+    if folder is not None and len(trainings) > 1:
+        save(trainings, states, folder)
     for training, state in zip(trainings, states, strict=True):
-        if len(trainings) > 1:  # so that all are found finished, should only some of them be saved hereafter
-            state.save(training)
         _end(training, state)
     return [state.curve for state in states]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -33,31 +35,41 @@ class Progress:
     updates: int = 0
     """Steps whose weights are in the mean."""
 
-    @staticmethod
-    def of(training: Training) -> Progress:
-        """Where the training was left in its folder, the step's modules and optimisers put back with it; else its start."""
-        return _resumed(training) or Progress(weights(training.step), [], {})
-
     def is_done(self, training: Training) -> bool:
         """Whether no epoch is left, or the valid loss has not fallen for too long."""
         return self.epoch >= training.epochs or self.stale >= training.settings.patience
 
-    def save(self, training: Training) -> None:
-        """Keep all of it in the training's folder, if it has one."""
-        if training.folder is None:
-            return
-        tensors = {f"weights/{key}": value for key, value in weights(training.step).items()}
-        tensors |= {f"best/{key}": value for key, value in self.best.items()}
-        tensors |= {f"mean/{key}": value for key, value in self.mean.items()}
+
+def begin(trainings: Sequence[Training], folder: Path | None) -> list[Progress]:
+    """Where each training was left in `folder`, its modules and optimisers put back with it; else its start."""
+    held = _read(folder / FILE) if folder is not None and (folder / FILE).exists() else {}
+    return [
+        _resumed(training.step, *held[training.name])
+        if training.name in held
+        else Progress(weights(training.step), [], {})
+        for training in trainings
+    ]
+
+
+def save(trainings: Sequence[Training], states: Sequence[Progress], folder: Path) -> None:
+    """Keep all of them in one file of `folder`, so that none is ever found ahead of the others."""
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for number, (training, state) in enumerate(zip(trainings, states, strict=True)):
+        held = {f"weights/{key}": value for key, value in weights(training.step).items()}
+        held |= {f"best/{key}": value for key, value in state.best.items()}
+        held |= {f"mean/{key}": value for key, value in state.mean.items()}
         for name, optimizer in training.step.optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer/{name}/{index}/{slot}": torch.as_tensor(value) for slot, value in slots.items()}
-        facts = {"epoch": self.epoch, "stale": self.stale, "best_loss": self.best_loss, "updates": self.updates}
-        metadata = {"progress": json.dumps(facts), "curve": json.dumps([asdict(line) for line in self.curve])}
-        training.folder.mkdir(parents=True, exist_ok=True)
-        draft = training.folder / f"{FILE}.tmp"
-        save_file({key: value.contiguous() for key, value in tensors.items()}, draft, metadata)
-        draft.replace(training.folder / FILE)
+                held |= {f"optimizer/{name}/{index}/{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+        tensors |= {f"{number}/{key}": value.contiguous() for key, value in held.items()}
+        facts = {"epoch": state.epoch, "stale": state.stale, "best_loss": state.best_loss, "updates": state.updates}
+        curve = [asdict(line) for line in state.curve]
+        metadata[str(number)] = json.dumps({"name": training.name, "progress": facts, "curve": curve})
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f"{FILE}.tmp"
+    save_file(tensors, draft, metadata)
+    draft.replace(folder / FILE)
 
 
 def weights(step: Step, *, copy: bool = True) -> dict[str, Tensor]:
@@ -75,13 +87,15 @@ def put(step: Step, held: Mapping[str, Tensor]) -> None:
         module.load_state_dict({key: held[f"{name}/{key}"] for key in module.state_dict()})
 
 
-def _resumed(training: Training) -> Progress | None:
-    if training.folder is None or not (training.folder / FILE).exists():
-        return None
-    step = training.step
-    with safe_open(training.folder / FILE, "pt") as file:
-        metadata = file.metadata()
+def _read(path: Path) -> dict[str, tuple[dict[str, Tensor], dict[str, Any]]]:
+    """Tensors and facts of every training in the file, by its name."""
+    with safe_open(path, "pt") as file:
+        facts = {number: json.loads(text) for number, text in file.metadata().items()}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    return {each["name"]: (_below(f"{number}/", tensors), each) for number, each in facts.items()}
+
+
+def _resumed(step: Step, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Progress:
     put(step, _below("weights/", tensors))
     for name, optimizer in step.optimizers.items():
         whole = optimizer.state_dict()
@@ -91,8 +105,8 @@ def _resumed(training: Training) -> Progress | None:
             slots.setdefault(int(index), {})[slot] = value
         whole["state"] = slots
         optimizer.load_state_dict(whole)
-    curve = [Epoch(**line) for line in json.loads(metadata["curve"])]
-    return Progress(_below("best/", tensors), curve, _below("mean/", tensors), **json.loads(metadata["progress"]))
+    curve = [Epoch(**line) for line in facts["curve"]]
+    return Progress(_below("best/", tensors), curve, _below("mean/", tensors), **facts["progress"])
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -45,15 +44,15 @@ Together = Callable[[Sequence[Step], Sequence[Any], "Fabric"], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Training:
-    """One net to train: what is repeated, how, and where its state is kept."""
+    """One net to train: what is repeated, and how."""
 
     step: Step
     settings: TrainSection
     epochs: int
     """Epochs at most; fewer if the valid loss stops falling."""
     seed: int
-    folder: Path | None = None
-    """Where checkpoints lie; None keeps none."""
+    name: str = ""
+    """By which its state is found again among that of the trainings beside it."""
     progress: Callable[[int, int], None] | None = None
     """Told (epochs done, epochs at most)."""
 

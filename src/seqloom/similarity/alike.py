@@ -1,4 +1,4 @@
-"""Searches: what is alike within one set of sequences, and what is closest in another.
+"""What is alike within one set of sequences, joined into groups.
 
 Pairs that share words are laid over each other without gaps, and the promising ones aligned. Sequences so short that alike
 ones may share no word are aligned with all others, as long as that takes seconds. What is already joined is not compared again,
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
@@ -19,17 +18,18 @@ from seqloom.similarity.alignment import (
     COVERAGE,
     WINDOW,
     Library,
-    closest,
     counted,
     identities,
     in_threads,
     plausible,
     without_gaps,
 )
-from seqloom.similarity.diagonals import Segment, diagonal_matches, segments, window_matches
+from seqloom.similarity.diagonals import Segment, segments, window_matches
+from seqloom.similarity.effort import EXACT_WORK, SMALL_WORK, Search, work
 from seqloom.similarity.mmseqs import proposed_pairs
 from seqloom.similarity.neighbours import Neighbours
 from seqloom.similarity.words import (
+    BLOCK_HITS,
     SHORT_LENGTH,
     Hits,
     Postings,
@@ -42,16 +42,6 @@ from seqloom.similarity.words import (
 )
 from seqloom.tokens import Tokens
 
-Search = Literal["auto", "exact", "words", "mmseqs"]
-
-EXACT_WORK = 3e11
-"""Matrix cells that are aligned where words cannot be relied on: some thirty seconds on two cores."""
-SMALL_WORK = 3e10
-"""Matrix cells of all pairs of a set that is small enough to compare every pair, be its sequences long or short."""
-NEAREST_WORK = 5e10
-"""Matrix cells that are aligned to find the nearest; in larger sets words say which references to align."""
-PAIR_WORK = 1500
-"""What a pair costs beside its cells, in cells."""
 SURE_WORDS = 8
 SURE_RESIDUES = 40
 """Alike sequences that share fewer words, or equal residues, than these on average may be missed: such short ones are compared
@@ -62,8 +52,6 @@ MOST_LOOKED_AT = 2e8
 """Word hits looked at for each shape of words; in the largest sets a few for each word nevertheless."""
 MOST_PARTNERS = 1000
 """References looked at for each word of a sequence at most; in larger lists the next ones in order."""
-BLOCK_HITS = 2_000_000
-"""Word hits handled at once: about 200 MB."""
 LEAST_WINDOW_SHARE = 0.5
 """Share of the wanted identity that a window about a shared word must reach for the pair to be aligned."""
 LEAST_SHARE = 0.18
@@ -74,8 +62,6 @@ LEAST_SCORE_SHARE = 0.4
 """Share of a significant score that a stretch without gaps must have in pairs that count by their score alone."""
 COVERED_BY_CHANCE = 100
 """Pairs of longer sequences hardly ever cover each other by an alignment whose score is not significant."""
-HITS_PER_QUERY = 1000
-ALIGNED_PER_QUERY = 8
 TIE = 1e-6
 
 
@@ -91,10 +77,10 @@ def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search =
     library = Library.of(distinct.take(order), alphabet)
     joined = _Joined(library, identity, len(library))
     spelling = spelling_of(library, identity=identity)
-    small = _work(library.lengths, library.lengths) <= SMALL_WORK
+    small = work(library.lengths, library.lengths) <= SMALL_WORK
     unsure = (spelling.shared(library.lengths, identity) < SURE_WORDS) | (library.lengths * identity < SURE_RESIDUES)
     short = np.flatnonzero(unsure | small | (search == "exact"))
-    cheap = _work(library.lengths[short], library.lengths) <= EXACT_WORK
+    cheap = work(library.lengths[short], library.lengths) <= EXACT_WORK
     compared = search == "exact" or (search != "words" and cheap)
     _join_families(joined, spelling)
     if not compared or len(short) < len(library):
@@ -106,37 +92,6 @@ def linked(tokens: Tokens, alphabet: Alphabet, identity: float, search: Search =
         joined.align(*proposed_pairs(library, alphabet))
     left, right, values = joined.pairs()
     return Neighbours.of_rows((order[left], order[right], values), row_of, first, exact)
-
-
-def nearest(
-    queries: Tokens,
-    references: Tokens,
-    alphabet: Alphabet,
-    most: int = 1,
-    search: Search = "auto",
-    n_rows: int = 0,
-) -> Neighbours:
-    """The `most` closest references of each query, those equally close included up to that number.
-
-    Queries for which no reference is alike beyond chance, among `n_rows` rows (as many as there are references by default),
-    have no pair.
-    """
-    query_set, query_of, _ = without_gaps(queries, alphabet).distinct()
-    reference_set, reference_of, _ = without_gaps(references, alphabet).distinct()
-    left, right = Library.of(query_set, alphabet), Library.of(reference_set, alphabet)
-    n_rows = n_rows or max(len(reference_of), 1)
-    exact = search == "exact" or (search == "auto" and _work(left.lengths, right.lengths) <= NEAREST_WORK)
-    if exact:
-        parts = [np.concatenate(each) for each in zip(*_compared(left, right, most, n_rows), strict=True)]
-        own, other, values = parts or (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    else:
-        found = list(_shared(left, right, max(ALIGNED_PER_QUERY, most)))
-        own, other = (np.concatenate([part[side] for part in found] or [np.zeros(0, np.int64)]) for side in (0, 1))
-        values = identities(left, right, (own, other), n_rows)
-    return _spread(own, other, values, query_of, reference_of, most, exact)
-
-
-# --- what is alike within one set -----------------------------------------------------------------------------------
 
 
 class _Joined:
@@ -253,7 +208,7 @@ def _join_stars(joined: _Joined, words: Words, *, neighbour: bool) -> None:
         hits = Hits(
             others[apart], rows[apart], *(words.positions[each[apart]].astype(np.int64) for each in (other, entry))
         )
-        hits = _one_of_each(hits, len(joined.library), pairs_only=True)
+        hits = hits.one_of_each(len(joined.library), pairs_only=True)
         joined.add(hits.queries, hits.references, _ungapped(joined, hits)[1])
 
 
@@ -306,7 +261,7 @@ def _join_hits(joined: _Joined, hits: Hits) -> None:
     )  # a sliver at the ends of two sequences proves little
     hopeful = matches >= max(LEAST_WINDOW_SHARE * joined.identity, LEAST_SHARE) * compared
     hopeful &= (shorter > SHORT_LENGTH) | (matches >= LEAST_DIAGONAL_SHARE * joined.identity * shorter)
-    hits = _one_of_each(Hits(*(each[hopeful] for each in hits)), len(library))
+    hits = Hits(*(each[hopeful] for each in hits)).one_of_each(len(library))
     best, values = _ungapped(joined, hits)
     joined.add(hits.queries, hits.references, values)
     own, other = library.lengths[hits.queries], library.lengths[hits.references]
@@ -315,102 +270,3 @@ def _join_hits(joined: _Joined, hits: Hits) -> None:
     sure = best.score >= LEAST_SCORE_SHARE * library.scoring.significant_score(own, other, joined.n_rows)
     pairs = np.unique(np.stack([hits.queries, hits.references])[:, like | sure], axis=1)
     joined.align(pairs[0], pairs[1])
-
-
-def _one_of_each(hits: Hits, n: int, *, pairs_only: bool = False) -> Hits:
-    """One hit of each pair and diagonal, or of each pair."""
-    key = hits.queries * n + hits.references
-    if not pairs_only:
-        key = key * (1 << 17) + (hits.query_at - hits.reference_at + (1 << 16)) % (1 << 17)
-    _, kept = np.unique(key, return_index=True)
-    return Hits(*(each[kept] for each in hits))
-
-
-# --- what is closest in another set ---------------------------------------------------------------------------------
-
-
-def _compared(left: Library, right: Library, most: int, n_rows: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """For every query the `most` closest of all references, and their identities."""
-    _ = left.strings, right.strings, right.database
-
-    def of(query: int) -> tuple[np.ndarray, ...]:
-        kept, values = closest(left, query, right, most, n_rows)
-        return np.full(len(kept), query), kept, values
-
-    yield from in_threads(of, range(len(left)))
-
-
-def _shared(left: Library, right: Library, n_aligned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For every query the references with most equal residues along a diagonal through one of its rarest words."""
-    spelling = spelling_of(right, left)
-    own = [words_of(left.tokens, spelling, shape) for shape in spelling.shapes]
-    postings = [Postings.of(words_of(right.tokens, spelling, shape)) for shape in spelling.shapes]
-    per_block = max(BLOCK_HITS // (HITS_PER_QUERY * len(own)), 1)
-    for start in range(0, len(left), per_block):
-        end = min(start + per_block, len(left))
-        parts = [_rarest(words, lists, start, end) for words, lists in zip(own, postings, strict=True)]
-        hits = Hits(*(np.concatenate(side) for side in zip(*parts, strict=True)))
-        hits = _one_of_each(hits, len(right))
-        shorter = np.minimum(left.lengths[hits.queries], right.lengths[hits.references])
-        share = diagonal_matches(left, right, hits) / np.maximum(shorter, 1)
-        yield _top_pairs(hits.queries, hits.references, share, n_aligned)
-
-
-def _rarest(words: Words, postings: Postings, start: int, end: int) -> Hits:
-    """`HITS_PER_QUERY` hits of each of the queries from `start` to `end`, of its rarest words first."""
-    chosen = np.arange(words.starts[start], words.starts[end])
-    low, size = postings.stretches(words.codes[chosen])
-    order = np.lexsort((size, words.rows[chosen]))
-    chosen, low, size = chosen[order], low[order], size[order]
-    before = np.cumsum(size) - size
-    heads = np.searchsorted(words.rows[chosen], np.arange(start, end))
-    before = before - np.append(before, 0)[heads][words.rows[chosen] - start]
-    return postings.hits(words, chosen, low, np.clip(HITS_PER_QUERY - before, 0, size))
-
-
-def _top_pairs(queries: np.ndarray, references: np.ndarray, value: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `n` references of highest value of each query."""
-    order = np.lexsort((references, -value, queries))
-    queries, references = queries[order], references[order]
-    pair = np.stack([queries, references])
-    first = np.sort(np.unique(pair, axis=1, return_index=True)[1])  # the best diagonal of a pair
-    queries, references = queries[first], references[first]
-    rank = np.arange(len(queries)) - np.searchsorted(queries, queries)
-    return queries[rank < n], references[rank < n]
-
-
-def _spread(
-    left: np.ndarray,
-    right: np.ndarray,
-    values: np.ndarray,
-    query_of: np.ndarray,
-    reference_of: np.ndarray,
-    most: int,
-    exact: bool,
-) -> Neighbours:
-    """Pairs of distinct sequences as pairs of rows, the best `most` of each query."""
-    alike = values > 0
-    left, right, values = left[alike], right[alike], values[alike]
-    order = np.lexsort((right, -values, left))
-    left, right, values = left[order], right[order], values[order]
-    copies = np.argsort(reference_of, kind="stable")
-    first = np.searchsorted(reference_of[copies], right)
-    n_copies = np.minimum(np.searchsorted(reference_of[copies], right, side="right") - first, most)
-    pair = np.repeat(np.arange(len(left)), n_copies)
-    within = np.arange(len(pair)) - np.repeat(np.cumsum(n_copies) - n_copies, n_copies)
-    own, rows = left[pair], copies[first[pair] + within]
-    rank = np.arange(len(own)) - np.searchsorted(own, own)
-    own, rows, values = own[rank < most], rows[rank < most], values[pair][rank < most]
-    begin = np.searchsorted(own, query_of)
-    size = np.searchsorted(own, query_of, side="right") - begin
-    queries = np.repeat(np.arange(len(query_of)), size)
-    place = np.repeat(begin, size) + np.arange(len(queries)) - np.repeat(np.cumsum(size) - size, size)
-    return Neighbours(queries, rows[place], values[place], len(query_of), exact)
-
-
-# --- shared -----------------------------------------------------------------------------------------------------------
-
-
-def _work(left: np.ndarray, right: np.ndarray) -> float:
-    """What it costs to align all sequences of these lengths with each other, in cells."""
-    return float(left.sum()) * float(right.sum()) + PAIR_WORK * float(len(left)) * len(right)

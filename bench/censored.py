@@ -21,7 +21,6 @@ import numpy as np
 
 from seqloom.config import resolve
 from seqloom.drafts import drafts
-from seqloom.encode.tokens import FittedTokens
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor
 from seqloom.predict.fitting import fit_model
 from seqloom.simulate import Simulation
@@ -29,8 +28,8 @@ from seqloom.table import DataSection, Table, read_table
 from seqloom.target import TargetSection, find_target
 
 PREDICTORS = ("linear", "boosting", "knn", "nearest", "constant", "mlp")
-SHARES = (0.3, 0.7)
-NOISE = 0.5
+SETTINGS = ((0.3, 0.5), (0.7, 0.5), (0.5, 0.2), (0.5, 1.0))
+"""Share that is cut off, and SD of the noise."""
 N_FIT, N_NEW = 1500, 1500
 DATA = Path(os.environ.get("SEQLOOM_DATA", "../shared/data"))
 AFFINITIES = "mhc/bdata.20130222.mhci.VALID.9.CDHIT.txt"
@@ -49,7 +48,7 @@ def main() -> None:
 
 def simulated(kinds: list[str], n_tables: int) -> None:
     """Peptides whose value is a sum of effects of residues and of a rule, measured with noise."""
-    for share in SHARES:
+    for share, noise in SETTINGS:
         for kind in kinds:
             found: dict[str, list[dict[str, float]]] = {}
             for seed in range(n_tables):
@@ -58,12 +57,12 @@ def simulated(kinds: list[str], n_tables: int) -> None:
                 ).table()
                 table = read_table(made, DataSection(sequence=("sequence",)), ("target",))
                 true = table.numeric("target")
-                seen = true + np.random.default_rng(seed).normal(0, NOISE, len(true))
+                seen = true + np.random.default_rng(seed).normal(0, noise, len(true))
                 cut = float(np.quantile(seen, 1 - share))
                 scores = compared(kind, table, TargetSection(), true, seen, cut, sign=1)
                 for how, values in scores.items():
                     found.setdefault(how, []).append(values)
-            say("simulated", kind, share, found)
+            say(f"simulated, noise {noise:g}", kind, share, found)
 
 
 def real(kinds: list[str], n_tables: int) -> None:
@@ -98,19 +97,18 @@ def compared(
     inputs = {
         name: encoder.transform(table.take(rows)) for name, rows in (("fit", fit), ("valid", valid), ("new", new))
     }
-    vocabulary = encoder.vocabulary if isinstance(encoder, FittedTokens) else 0
-    job = Job(Dims.of(fitted, inputs["fit"], vocabulary, table.alphabet), 0, variant.train)
+    job = Job(Dims.of(fitted, inputs["fit"], encoder, table.alphabet), 0, variant.train)
 
     def parts(y: np.ndarray, known: np.ndarray | None = None) -> tuple[Examples, Examples]:
         scaled = fitted.to_model(y)
-        return tuple(  # type: ignore[return-value]
-            Examples(inputs[name], scaled[rows], None if known is None else known[rows])
-            for name, rows in (("fit", fit), ("valid", valid))
-        )
 
-    left = [
-        each.take(np.flatnonzero(bounds[rows, 0] == 0)) for each, rows in zip(parts(capped), (fit, valid), strict=True)
-    ]
+        def part(name: str, rows: np.ndarray) -> Examples:
+            return Examples(inputs[name], scaled[rows], None if known is None else known[rows])
+
+        return part("fit", fit), part("valid", valid)
+
+    train, held = parts(capped)
+    left = train.take(np.flatnonzero(bounds[fit, 0] == 0)), held.take(np.flatnonzero(bounds[valid, 0] == 0))
     ways: dict[str, Callable[[Predictor], Fitted]] = {
         "equal": lambda predictor: predictor.fit(*parts(capped), job),
         "left out": lambda predictor: predictor.fit(*left, job),

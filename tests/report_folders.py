@@ -30,7 +30,7 @@ METRICS = {
 NETS = ("cnn", "mlp")
 VERDICT = "no detectable difference between cnn & mlp (0.012 <made up>, 95 % CI -0.004..0.028)"
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 
 
 @dataclass(frozen=True)

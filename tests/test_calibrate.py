@@ -101,13 +101,12 @@ def test_temperature_is_that_of_scikit_learn_when_rows_are_many() -> None:
     np.testing.assert_allclose(ours, theirs("temperature", np.log(p), y).predict_proba(np.log(p)), atol=2e-3)
 
 
-def test_temperature_has_the_least_loss_of_the_rows_and_two_that_were_not_seen() -> None:
+def test_temperature_has_the_least_loss_of_the_rows_and_of_its_distance_from_one() -> None:
     y, p = multiclass(50, 2.0)
-    top = log_odds(p.max(axis=1).mean())
 
     def loss(temperature: float) -> float:
         given = log_softmax(np.log(p) / temperature, axis=1)[np.arange(50), y[:, 0].astype(int)]
-        return float(-given.sum() - np.log(expit(top / temperature)) - np.log(expit(-top / temperature)))
+        return float(-given.sum() + ((1 / temperature - 1) / 0.2) ** 2 / 2)
 
     best = minimize_scalar(loss, bounds=(0.1, 20), method="bounded", options={"xatol": 1e-9}).x
     calibrator = fit_calibrator("multiclass", y, p, "temperature")
@@ -139,8 +138,9 @@ def test_a_perfect_record_on_few_rows_is_no_certainty(method: Method) -> None:
     y = np.repeat([0.0, 1.0], 20)[:, None]
     p = np.clip(np.where(y == 1, 0.6, 0.4) + np.linspace(-0.05, 0.05, 40)[:, None], 0, 1)
     got = fit_calibrator("binary", y, p, method).apply(p)
-    assert 0.7 < got[y == 1].min() <= got.max() < 0.99
-    assert 0.01 < got.min() <= got[y == 0].max() < 0.3
+    least = 0.55 if method == "temperature" else 0.7  # a temperature stays near 1 on few rows
+    assert least < got[y == 1].min() <= got.max() < 0.99
+    assert 0.01 < got.min() <= got[y == 0].max() < 1 - least
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
@@ -164,20 +164,29 @@ def test_platt_and_temperature_keep_the_ranking_and_never_turn_it_round() -> Non
 
 
 def test_auto_finds_what_was_done_to_the_probabilities() -> None:
-    assert fit_calibrator("binary", *binary(400)).name == "none"
+    assert fit_calibrator("binary", *binary(400)).name == "temperature"
     assert fit_calibrator("binary", *binary(400, 3.0)).name == "temperature"
     assert fit_calibrator("binary", *binary(400, 1.0, 2.0)).name == "platt"
+    assert fit_calibrator("binary", *binary(99, 1.0, 2.0)).name == "temperature"
     y, p = binary(4_000)
     bent = np.where(p > 0.5, 0.9 + 0.1 * p, 0.45 * p)
     assert fit_calibrator("binary", y, bent).name == "isotonic"
     assert fit_calibrator("binary", y[:900], bent[:900]).name != "isotonic"
 
 
-def test_auto_leaves_calibrated_probabilities_alone_and_mends_others() -> None:
-    left = [fit_calibrator("binary", *binary(100, seed=seed)).name == "none" for seed in range(60)]
-    assert sum(left) >= 52  # 1 in 20 changed, 57 expected: 52 is 2.9 standard errors below
-    mended = [fit_calibrator("binary", *binary(100, 4.0, seed=seed)).name != "none" for seed in range(30)]
-    assert sum(mended) >= 28
+def lost(n: int, times: float, seeds: int) -> Array:
+    """Log loss on many new rows of probabilities calibrated on `n`, minus that of the same as they are, per seed."""
+    y, p = binary(20_000, times, seed=1_000)
+    before = log_loss(y[:, 0], p[:, 0])
+    made = (fit_calibrator("binary", *binary(n, times, seed=seed)).apply(p)[:, 0] for seed in range(seeds))
+    return np.array([log_loss(y[:, 0], q) - before for q in made])
+
+
+def test_auto_does_little_harm_to_calibrated_probabilities_and_mends_others() -> None:
+    assert lost(40, 1.0, 30).max() < 0.01
+    assert lost(100, 1.0, 30).mean() < 0.004
+    assert lost(40, 4.0, 10).max() < -0.15
+    assert lost(100, 4.0, 10).max() < -0.3
 
 
 @pytest.mark.parametrize("method", ["temperature", "platt", "isotonic", "auto"])
@@ -199,9 +208,7 @@ def test_the_sentence_says_which_on_how_many_rows_and_the_loss_before_and_after(
     assert why.startswith("temperature ")
     assert f": 400 held-back rows, log loss {before:.3f} before and 0." in why
     assert why.endswith("after (5-fold cross-validation)")
-    assert fit_calibrator("binary", *binary(400)).why.startswith(
-        "none: no method was clearly better on 400 held-back rows"
-    )
+    assert fit_calibrator("binary", *binary(400, 1.0, 2.0)).why.startswith("platt: 400 held-back rows")
     assert (
         fit_calibrator("binary", y, p, "none").why
         == f"none: as asked on 400 held-back rows; log loss {before:.3f} as it is"
@@ -260,7 +267,7 @@ def test_numbers_that_are_no_probabilities_are_refused_and_rounding_is_not() -> 
     y, p = binary(40)
     with pytest.raises(DataError, match=r"probabilities of 1 rows are outside 0..1, by row: 3: \[1.5\]"):
         fit_calibrator("binary", y, np.r_[p[:2], [[1.5]], p[3:]])
-    calibrator = fit_calibrator("binary", y, p)
+    calibrator = fit_calibrator("binary", y, p, "none")
     assert calibrator.apply(np.array([[1 + 1e-7]]))[0, 0] == 1.0
     with pytest.raises(DataError):
         calibrator.apply(np.array([[-0.1]]))
@@ -290,16 +297,16 @@ def test_an_unknown_method_is_refused_and_the_others_are_named() -> None:
 
 
 def test_columns_of_a_multilabel_target_choose_by_themselves() -> None:
-    (sure, p_sure), (right, p_right), (few, p_few) = binary(400, 4.0), binary(400, seed=1), binary(400, seed=2)
+    (sure, p_sure), (high, p_high), (few, p_few) = binary(400, 4.0), binary(400, 1.0, 2.0, 1), binary(400, seed=2)
     few[20:] = NAN
-    y, p = np.hstack([sure, right, few]), np.hstack([p_sure, p_right, p_few])
-    calibrator = fit_calibrator("multilabel", y, p, names=("sure", "right", "few"))
+    y, p = np.hstack([sure, high, few]), np.hstack([p_sure, p_high, p_few])
+    calibrator = fit_calibrator("multilabel", y, p, names=("sure", "high", "few"))
     assert calibrator.name == "mixed"
-    assert [curve.method for curve in calibrator.curves] == ["temperature", "none", "none"]
+    assert [curve.method for curve in calibrator.curves] == ["temperature", "platt", "none"]
     assert calibrator.curves[0] == fit_calibrator("binary", sure, p_sure).curves[0]
-    assert calibrator.why.startswith("of 3 columns none for 2, temperature for 1; mean log loss 0.")
+    assert calibrator.why.startswith("of 3 columns none for 1, temperature for 1, platt for 1; mean log loss 0.")
     assert calibrator.why.endswith("; few: only 20 held-back rows have a known target, calibration needs 30")
-    np.testing.assert_array_equal(calibrator.apply(p)[:, 1:], p[:, 1:])
+    np.testing.assert_array_equal(calibrator.apply(p)[:, 2], p[:, 2])
     assert calibrator.n_rows == 400
 
 

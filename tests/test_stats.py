@@ -274,13 +274,13 @@ def test_a_class_that_the_model_does_not_know_is_scored_as_always_wrong() -> Non
 
 
 def test_draws_of_one_class_are_left_out_and_their_share_is_told() -> None:
-    y = np.array([[1.0]] + [[0.0]] * 14)
+    y = np.array([[1.0], [1.0]] + [[0.0]] * 13)
     p = np.linspace(0, 1, 15)[:, None]
     result = compare("binary", [y], {"a": [[p]]}, ["auroc"], draws=2000)
     interval = result.interval("a")
-    assert interval.undefined == pytest.approx((14 / 15) ** 15, abs=0.03)
+    assert interval.undefined == pytest.approx((13 / 15) ** 15, abs=0.03)
     assert interval.value == interval.low == 0.0
-    assert result.notes[0].startswith("auroc of a is undefined in 3")
+    assert result.notes[1].startswith("auroc of a is undefined in 1")
 
 
 def test_there_is_no_interval_when_most_draws_are_undefined() -> None:
@@ -437,3 +437,25 @@ def test_groups_that_lie_across_folds_are_drawn_for_all_of_them() -> None:
         widths.append(result.interval("a").high - result.interval("a").low)
     assert np.mean(widths) == pytest.approx(3.92 * np.std(values), rel=0.25)
     assert result.resampled == "100 draws over 30 groups of 300 rows in 5 folds"
+
+
+def test_one_positive_row_gives_no_interval_and_no_claim():
+    y = np.zeros((30, 1))
+    y[0] = 1
+    rng = np.random.default_rng(0)
+    found = compare("binary", [y], {"a": [[np.full((30, 1), 0.5)]], "b": [[rng.random((30, 1))]]}, ["auroc", "f1"])
+    assert found.n_units == 1
+    assert np.isnan(found.interval("a").low)
+    assert not found.difference("a", "b").excludes_zero
+    assert "only 1 rows or groups of the rarer class: no interval" in found.notes
+
+
+def test_few_rows_of_the_rarer_class_are_told():
+    rng = np.random.default_rng(0)
+    y = (np.arange(400) < 4).astype(float)[:, None]
+    p = np.clip(0.3 * y + 0.5 * rng.random((400, 1)), 0, 1)
+    found = compare("binary", [y], {"a": [[p]]}, ["auroc"])
+    assert "only 4 rows or groups of the rarer class: intervals are too narrow" in found.notes
+    groups = np.where(np.arange(400) < 4, np.arange(400) // 2, np.arange(400) % 50)
+    grouped = compare("binary", [y], {"a": [[p]]}, ["auroc"], clusters=[groups])
+    assert "only 2 rows or groups of the rarer class: intervals are too narrow" in grouped.notes

@@ -17,7 +17,7 @@ from seqloom.plan import Plan, target_of
 from seqloom.run import Member, Run
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.target import Target
-from seqloom.uncertainty import HeldOut, Scale, Uncertainty, errors_of, measure
+from seqloom.uncertainty import HeldOut, Scale, Uncertainty, errors_of, losses_of, measure
 
 BASELINE = "constant"
 """The kind of predictor that errors are held against: it stands in every experiment."""
@@ -76,10 +76,11 @@ class HeldOutRows:
         """Targets (M, C) of the rows that any fold is fitted on."""
         return self.plan.scores[self._fitted]
 
-    def errors(self, folds: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-        """Errors (N,) of predictions per fold and seed, on the score scale of the experiment."""
+    def errors(self, folds: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+        """Errors and losses (N,) of predictions per fold and seed, on the score scale of the experiment."""
         predicted = self.averaged([np.mean(seeds, axis=0) for seeds in folds])
-        return errors_of(self.plan.target, self.scale, self.targets, predicted)
+        target, scale, y = self.plan.target, self.scale, self.targets
+        return errors_of(target, scale, y, predicted), losses_of(target, scale, y, predicted)
 
     @property
     def _fitted(self) -> np.ndarray:
@@ -108,13 +109,16 @@ def uncertainty_of(
         )
         for each in (False, True)
     )
+    error, loss = tests.errors(predictions[variant.name])
+    guessed, guessed_loss = tests.errors(predictions[_baseline(plan.variants)])
     held = HeldOut(
         own,
         y,
         calibrated,
         raw,
-        tests.errors(predictions[variant.name]),
-        tests.errors(predictions[_baseline(plan.variants)]),
+        error,
+        guessed,
+        np.stack([loss, guessed_loss], axis=1),
         tests.identity,
         tests.units,
     )

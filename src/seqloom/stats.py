@@ -117,7 +117,7 @@ class Comparison:
     variants: tuple[VariantScores, ...]
     n_draws: int
     n_units: int
-    """Rows or clusters that were drawn from."""
+    """Rows or clusters that were drawn from; 1 where a binary target has a class in one of them only, which decides alone."""
     resampled: str
     notes: tuple[str, ...]
 
@@ -209,12 +209,15 @@ def compare(
     for f, (targets, own, plan) in enumerate(zip(y, known, plans, strict=True)):
         predicted = {name: [p[own] for p in seeds[f]] for name, seeds in predictions.items()}
         folds.append(score_fold(task, targets[own], predicted, names, plan, None if bounds is None else bounds[f][own]))
-    n_units = _n_units(folds, plans)
+    n_units, n_rare = _n_units(folds, plans), math.inf
+    if task == "binary":
+        n_rare = min(_units_of_classes([targets[own] for targets, own in zip(y, known, strict=True)], labels))
+    resampled = _resampled(folds, n_units, draws)
+    n_units = n_units if n_rare > 1 else 1
     variants = [_combine(name, folds, names, n_units) for name in predictions]
     sign = -1 if METRICS[names[0]].higher_is_better else 1
     variants.sort(key=lambda each: _place(sign * each.metrics[names[0]].value, each.name))
-    resampled = _resampled(folds, n_units, draws)
-    notes = (*_notes(folds, n_units, names, variants), *_bounds_notes(y, bounds, names))
+    notes = (*_notes(folds, n_units, n_rare, names, variants), *_bounds_notes(y, bounds, names))
     return Comparison(task, names, tuple(variants), draws, n_units, resampled, notes)
 
 
@@ -258,7 +261,7 @@ def interval_of(value: float, draws: Floats, n_units: int, influence: Floats | N
     """
     defined = draws[~np.isnan(draws)]
     undefined = 1 - len(defined) / len(draws)
-    if math.isnan(value) or undefined > MOST_UNDEFINED:
+    if math.isnan(value) or undefined > MOST_UNDEFINED or n_units < 2:
         return Interval(value, math.nan, math.nan, undefined)
     outside = tail(n_units, influence)
     low, high = np.quantile(defined, [outside, 1 - outside])
@@ -277,6 +280,16 @@ def _n_units(folds: Sequence[ScoredFold], plans: Sequence[Draws]) -> int:
     )
 
 
+def _units_of_classes(y: Sequence[Floats], labels: Sequence[Labels] | None) -> list[int]:
+    """Of a binary target, the rows or clusters with a 0, and those with a 1; what stands in several folds counts once."""
+    if labels is None:
+        return [int(sum((targets[:, 0] == each).sum() for targets in y)) for each in (0, 1)]
+    found = [
+        np.concatenate([own[targets[:, 0] == each] for targets, own in zip(y, labels, strict=True)]) for each in (0, 1)
+    ]
+    return [len(np.unique(own)) for own in found]
+
+
 def _resampled(folds: Sequence[ScoredFold], n_units: int, draws: int) -> str:
     n_rows = sum(fold.n_rows for fold in folds)
     grouped = any(fold.n_units < fold.n_rows for fold in folds)
@@ -290,14 +303,19 @@ def _resampled(folds: Sequence[ScoredFold], n_units: int, draws: int) -> str:
 
 
 def _notes(
-    folds: Sequence[ScoredFold], n_units: int, metrics: tuple[str, ...], variants: Sequence[VariantScores]
+    folds: Sequence[ScoredFold],
+    n_units: int,
+    n_rare: float,
+    metrics: tuple[str, ...],
+    variants: Sequence[VariantScores],
 ) -> tuple[str, ...]:
     notes = []
     lone = [f for f, fold in enumerate(folds) if fold.lone_cluster]
     if lone:
         notes.append(f"all test rows of {_named(lone)} are in one group: rows were drawn, intervals are too narrow")
-    if n_units < FEW_UNITS:
-        notes.append(f"only {n_units} rows or groups to draw from: intervals are too narrow")
+    if min(n_units, n_rare) < FEW_UNITS:
+        n, of = (n_rare, "of the rarer class") if n_rare < n_units or n_rare < 2 else (n_units, "to draw from")
+        notes.append(f"only {n} rows or groups {of}: {'no interval' if n < 2 else 'intervals are too narrow'}")
     for m, metric in enumerate(metrics):
         left_out = [f for f, fold in enumerate(folds) if not fold.definable[m]]
         if left_out:

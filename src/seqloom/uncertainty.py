@@ -49,12 +49,15 @@ class HeldOut:
     raw: np.ndarray  # float64 (N, T), before calibration
     error: np.ndarray  # float64 (N,), as `errors_of` gives
     baseline: np.ndarray  # float64 (N,), the same of the constant baseline
+    losses: np.ndarray  # float64 (N, 2), as `losses_of` gives, of the model and of the constant baseline
     identity: np.ndarray  # float64 (N,) to the nearest training row; NaN where it was not looked at
     units: np.ndarray | None  # int64 (N,): related rows, which are drawn together; None if none are
 
     def take(self, rows: np.ndarray) -> HeldOut:
         """The rows at `rows`, int64 or bool."""
-        arrays = {name: getattr(self, name)[rows] for name in ("y", "p", "raw", "error", "baseline", "identity")}
+        arrays = {
+            name: getattr(self, name)[rows] for name in ("y", "p", "raw", "error", "baseline", "losses", "identity")
+        }
         return replace(self, **arrays, units=None if self.units is None else self.units[rows])
 
 
@@ -196,6 +199,25 @@ def errors_of(target: Target, scale: Scale, y: Floats, p: Floats) -> Floats:
     return np.where(untold, np.nan, mean)
 
 
+def losses_of(target: Target, scale: Scale, y: Floats, p: Floats) -> Floats:
+    """Loss of each row, float64 (N,), arguments and NaN as for `errors_of`: it tells whether a model knows more than a constant.
+
+    The error itself of a regression. Of classes the squared distance of probabilities from the truth (Brier 1950), 0 to 1: for
+    several classes half of it, of labels the mean over known ones. Right probabilities have the least, which is not so of 1 - p
+    of the true class: that is least where the commonest class has all of it.
+    """
+    if target.task == "regression":
+        return errors_of(target, scale, y, p)
+    if target.task == "multiclass":
+        return np.asarray(
+            ((p - (np.arange(p.shape[1]) == y)) ** 2).sum(axis=1) / 2 + np.where(np.isnan(y[:, 0]), np.nan, 0.0)
+        )
+    known = ~np.isnan(y)
+    untold = ~known.any(axis=1) | (known & np.isnan(p)).any(axis=1)
+    mean = np.where(known, (p - y) ** 2, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return np.where(untold, np.nan, mean)
+
+
 def measure(
     held: HeldOut,
     scale: Scale,
@@ -219,7 +241,10 @@ def measure(
     intervals = fit_intervals(known.y, known.p, (level,), names=target.columns) if regression else None
     sets = () if regression else _fit_sets(target, known.y, known.p, level)
     promised = [*(intervals.notes if intervals is not None else ()), *(note for each in sets for note in each.notes)]
-    domain = measure_domain(known.identity, known.error, known.baseline, clusters=known.units, draws=draws, seed=SEED)
+    domain = measure_domain(
+        known.identity, known.error, known.baseline,
+        losses=known.losses, clusters=known.units, draws=draws, seed=SEED,
+    )  # fmt: skip
     facts = {
         "task": task,
         "rows": len(known.y),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seqloom.calibrate.reliability import wilson
 from seqloom.resample import Floats
 from seqloom.stats import Interval, compare
 
@@ -139,14 +140,29 @@ def expected_error(
     bands = []
     for first, last in merged_bands(np.bincount(place, minlength=len(lows)), FEWEST_IN_BAND):
         inside = (place >= first) & (place <= last)
-        mean, _ = _of(error[inside], np.zeros(inside.sum()), "mae", labels, inside, draws, seed)
+        own = None if labels is None else labels[inside]
+        mean = mean_error(error[inside], clusters=own, draws=draws, seed=seed)
         bands.append(Band(float(lows[first]), float([*lows, 1.0][last + 1]), int(inside.sum()), mean))
-    correlation, resampled = _of(error, identity, "spearman", labels, np.ones(len(error), bool), draws, seed)
+    correlation, resampled = _of(error, identity, "spearman", labels, draws, seed)
     why = f"mean error of {len(error):,} held-back rows in {len(bands)} bands of identity; {_trend(correlation)}"
     if min(band.rows for band in bands) < FEWEST_IN_BAND:
         why += f"; fewer than {FEWEST_IN_BAND} rows in all"
     ends = float(identity.min()), float(identity.max())
     return ErrorByIdentity(tuple(bands), correlation, *ends, len(error), resampled, why)
+
+
+def mean_error(
+    error: Floats, *, clusters: NDArray[np.generic] | None = None, draws: int = 1000, seed: int = 0
+) -> Interval:
+    """Mean of errors (n,), 0 or more, with its bootstrap interval over rows, or over whole `clusters` (n,) of related rows.
+
+    Where all are 0, or all 1, a bootstrap would be certain: Wilson's interval is given then, of as many rows as there are
+    clusters.
+    """
+    if len(error) and error[0] in (0.0, 1.0) and (error == error[0]).all():
+        n = len(error) if clusters is None else len(np.unique(clusters))
+        return wilson(n if error[0] else 0, n)
+    return _of(error, np.zeros(len(error)), "mae", clusters, draws, seed)[0]
 
 
 def merged_bands(counts: NDArray[np.integer], fewest: int) -> list[tuple[int, int]]:
@@ -168,12 +184,11 @@ def _of(
     p: Floats,
     metric: str,
     labels: NDArray[np.generic] | None,
-    rows: NDArray[np.bool_],
     draws: int,
     seed: int,
 ) -> tuple[Interval, str]:
-    """A metric of y and p (n,), of the rows of which `labels` (N,) are cut out, and what was drawn."""
-    own = None if labels is None else [labels[rows]]
+    """A metric of y and p (n,), rows of one of `labels` (n,) drawn together, and what was drawn."""
+    own = None if labels is None else [labels]
     found = compare("regression", [y[:, None]], {"": [[p[:, None]]]}, [metric], clusters=own, draws=draws, seed=seed)
     return found.interval(""), found.resampled
 

@@ -1,7 +1,8 @@
 """Which calibrator, and its numbers, from held-back rows.
 
-Decides when there is too little to fit on, which method is clearly better in cross-validation, and how sure a map fitted on few
-rows may become: a perfect record on 30 rows is no certainty, so every method counts rows that were not seen (rule of succession).
+Decides when there is too little to fit on, which method is clearly better in cross-validation, and how far a map fitted on few
+rows may go: a temperature is drawn to 1, and a perfect record on 30 rows is no certainty, so platt and isotonic count rows that
+were not seen (rule of succession).
 How a map is applied is in `seqloom.calibrate.calibrator`.
 """
 
@@ -22,18 +23,26 @@ from seqloom.resample import Floats
 
 FEWEST_ROWS = 30
 """With fewer known held-back rows nothing is fitted."""
+FEWEST_FOR_PLATT = 100
+"""`auto` tries platt from here on: of fewer rows cross-validation cannot tell whether it is better."""
 FEWEST_FOR_ISOTONIC = 1000
 """`auto` tries isotonic from here on; with fewer rows it overfits (Niculescu-Mizil and Caruana 2005, ICML)."""
 N_FOLDS = 5
 CLEARLY = 1.0
-"""`auto` takes a less simple method only when the mean gain in log loss is above this many of its standard errors. Of calibrated
-probabilities it then changes 1 in 20 (`bench/calibration.py`), and of others, on few rows, it mends twice as many as at 1.6."""
+"""`auto` takes a less simple method only when the mean gain in log loss is above this many of its standard errors."""
+SLOPE_SPREAD = 0.2
+"""Standard deviation of a normal prior at 1 on the factor on logits that is 1 / temperature. Fifty rows weigh about as much. It
+was chosen among 0.2, 0.3, 0.5 and 1 on small cuts of the tables that `bench/calibration.py few` measures it on."""
 LOWEST_SLOPE, HIGHEST_SLOPE = 0.01, 100.0
 """Bounds of the factor on logits. It is never below 0: a calibrator does not turn a ranking round."""
 UNSEEN_ROWS = 2.0
 """Rows at the common prevalence that are added to every level of an isotonic map, so that none is 0 or 1."""
 
-_CANDIDATES: tuple[Method, ...] = ("temperature", "platt", "isotonic")  # simple ones first
+_CANDIDATES: tuple[tuple[Method, int], ...] = (
+    ("temperature", FEWEST_ROWS), ("platt", FEWEST_FOR_PLATT), ("isotonic", FEWEST_FOR_ISOTONIC),
+)  # fmt: skip
+"""Simple ones first, and how many rows `auto` tries each from."""
+_METHODS = tuple(method for method, _ in _CANDIDATES)
 _IDENTITY = Curve()
 
 
@@ -74,10 +83,11 @@ def fit_calibrator(
 ) -> Calibrator:
     """A calibrator of probabilities p (N, T) from targets y (N, C), NaN where missing, of held-back rows.
 
-    `temperature` divides logits by one number (Guo et al. 2017, ICML), per column if multilabel. `platt` is logistic on the logit
-    per column with Platt's smoothed targets (Platt 1999); `isotonic` a rising step map per column. Of several classes, these two
-    calibrate each against the rest and then add up to 1. `auto` takes the one with the least log loss in 5-fold cross-validation
-    (`seed` deals the folds), the simpler one unless clearly worse; a multilabel target's columns choose by themselves.
+    `temperature` divides logits by one number (Guo et al. 2017, ICML), near 1 where rows are few, per column if multilabel.
+    `platt` is logistic on the logit per column with Platt's smoothed targets (Platt 1999); `isotonic` a rising step map per
+    column. Of several classes, these two calibrate each against the rest and then add up to 1. `auto` takes a temperature unless
+    `platt`, from 100 rows on, or `isotonic`, from 1,000 on, is clearly better in 5-fold cross-validation (`seed` deals the
+    folds); a multilabel target's columns choose by themselves.
 
     It is `none`, with the reason in `why`, where fewer than 30 rows of weight above 0 are known, these are of one class, or
     their predictions are all equal or NaN. A class without known rows keeps its map. `weights` (N,): any scale; they count
@@ -86,7 +96,7 @@ def fit_calibrator(
     ConfigError for an unknown method; DataError for probabilities outside 0..1 or negative weights; ValueError for shapes
     and tasks that do not fit.
     """
-    if method not in (known := ("auto", "none", *_CANDIDATES)):
+    if method not in (known := ("auto", "none", *_METHODS)):
         raise ConfigError(f"calibration method {method!r}: no such method; available: {', '.join(known)}")
     p = probabilities(task, p)
     y = classes(task, y, p)
@@ -128,22 +138,18 @@ def _fit_target(
         return _Fitted("none", identity, reason, len(w))
     losses = _losses(held, held.p)
     before = _weighted_mean(losses, held.weights)
-    candidates = [each for each in _CANDIDATES if method in ("auto", each)]
-    if method == "auto" and len(w) < FEWEST_FOR_ISOTONIC:
-        candidates.remove("isotonic")
-    chosen: Method = "none"
-    best, tried = losses, ""
-    for each in candidates:
-        after = _cross_validated(each, held, seed)
-        if method == each or _clearly_less(after, best, held.weights):
-            chosen, best = each, after
-        tried += f", {_weighted_mean(after, held.weights):.3f} with {each}"
     rows = f"{len(w):,} held-back rows"
-    if chosen == "none":
-        said = "as asked" if method == "none" else "no method was clearly better"
-        return _Fitted(
-            "none", identity, f"{said} on {rows}; log loss {before:.3f} as it is{tried}", len(w), before, before
-        )
+    if method == "none":
+        said = f"as asked on {rows}; log loss {before:.3f} as it is"
+        return _Fitted("none", identity, said, len(w), before, before)
+    chosen, *others = [
+        each for each, fewest in _CANDIDATES if method == each or (method == "auto" and len(w) >= fewest)
+    ]
+    best = _cross_validated(chosen, held, seed)
+    for each in others:
+        after = _cross_validated(each, held, seed)
+        if _clearly_less(after, best, held.weights):
+            chosen, best = each, after
     curves, after_loss = _fit(chosen, held), _weighted_mean(best, held.weights)
     detail = f"{rows}, log loss {before:.3f} before and {after_loss:.3f} after ({N_FOLDS}-fold cross-validation)"
     return _Fitted(chosen, curves, detail + _remarks(chosen, curves, held, names), len(w), before, after_loss)
@@ -185,7 +191,7 @@ def _described(fitted: _Fitted) -> str:
 def _summary(parts: Sequence[_Fitted], names: Sequence[str]) -> str:
     """One sentence for many columns: how many of each method, mean loss, and the columns that fell back."""
     methods = [part.method for part in parts]
-    counted = ", ".join(f"{each} for {methods.count(each)}" for each in ("none", *_CANDIDATES) if each in methods)
+    counted = ", ".join(f"{each} for {methods.count(each)}" for each in ("none", *_METHODS) if each in methods)
     before, after = _mean([part.before for part in parts]), _mean([part.after for part in parts])
     text = f"of {len(parts)} columns {counted}"
     if before is not None:
@@ -241,26 +247,22 @@ def _fit(method: Method, held: _Held) -> tuple[Curve, ...]:
 
 
 def _temperature_slope(held: _Held) -> float:
-    """1 / temperature: the factor on logits with the least log loss.
+    """1 / temperature: the factor on logits with the least log loss, drawn to 1 by `SLOPE_SPREAD`.
 
-    Two rows are added, one right and one wrong, both as sure as the rows are on average. The loss is convex, so its slope has
-    one root.
+    The loss is convex, so its slope has one root.
     """
     from scipy.optimize import brentq
 
     if held.task == "binary":
         z = logit(held.p[:, 0])
         behind = np.stack([np.zeros(len(z)), np.where(held.y == 1, -z, z)], axis=1)
-        top = np.maximum(held.p[:, 0], 1 - held.p[:, 0])
     else:
         z = np.log(np.clip(held.p, CLIP, 1.0))
         behind = z - z[np.arange(len(z)), held.y][:, None]
-        top = held.p.max(axis=1)
-    sure = float(abs(logit(np.array(_weighted_mean(top, held.weights)))))
 
     def gradient(slope: float) -> float:
         given = softmax(slope * behind)
-        return float(held.weights @ (given * behind).sum(axis=1) + sure * np.tanh(slope * sure / 2))
+        return float(held.weights @ (given * behind).sum(axis=1) + (slope - 1) / SLOPE_SPREAD**2)
 
     if gradient(LOWEST_SLOPE) >= 0:
         return LOWEST_SLOPE

@@ -13,6 +13,6 @@ class CalibrateSection(Recipe):
     """How probabilities of classes are calibrated, and what prediction intervals and sets promise."""
 
     method: Literal["auto", "none", "temperature", "platt", "isotonic"] = "auto"
-    """What is fitted on the valid rows of each member; `auto` takes what is clearly better there, or leaves probabilities be."""
+    """What is fitted on the valid rows of each member; `auto` a temperature unless another is clearly better there."""
     level: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Share of new rows whose target prediction intervals, or sets of classes, are to hold."""

@@ -6,8 +6,9 @@ Numbers come in and go out on the model scale (see `seqloom.target`); classes as
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from seqloom.encode.tokens import FittedTokens
 from seqloom.metrics import Task
 from seqloom.registry import Recipe
 from seqloom.target import Target
+from seqloom.tokens import Tokens
 from seqloom.training.settings import TrainSection
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Dims:
     symbols: tuple[int, ...] = ()
     """Symbols of each sequence column, padding not counted. The ids of the columns follow each other from 1 on; between columns
     stands a separator, id V - 1."""
+    lengths: tuple[tuple[int, int], ...] = ()
+    """Symbols of the shortest and the longest training row in each of several sequence columns; empty for one column."""
 
     @staticmethod
     def of(target: Target, inputs: Inputs, encoder: FittedEncoder, alphabet: str = "") -> Dims:
@@ -57,11 +61,22 @@ class Dims:
         assert inputs.tokens is not None
         assert isinstance(encoder, FittedTokens)
         longest = int(inputs.tokens.lengths.max(initial=0))
-        return Dims(*sizes, 0, encoder.vocabulary, inputs.covariates.shape[1], alphabet, longest, encoder.symbols)
+        symbols, lengths = encoder.symbols, _column_lengths(inputs.tokens, encoder)
+        return Dims(*sizes, 0, encoder.vocabulary, inputs.covariates.shape[1], alphabet, longest, symbols, lengths)
 
     def as_json(self) -> dict[str, Any]:
         """The fields, for a file."""
         return vars(self).copy()
+
+
+def _column_lengths(tokens: Tokens, encoder: FittedTokens) -> tuple[tuple[int, int], ...]:
+    """Shortest and longest symbols of each of several columns in a joint stream."""
+    if len(encoder.symbols) < 2:
+        return ()
+    between = np.flatnonzero(tokens.values == encoder.vocabulary - 1).reshape(len(tokens), -1)
+    starts = np.column_stack([tokens.offsets[:-1], between + 1])
+    ends = np.column_stack([between, tokens.offsets[1:]])
+    return tuple((int(each.min(initial=each.max(initial=0))), int(each.max(initial=0))) for each in (ends - starts).T)
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,19 @@ class Examples:
     def take(self, rows: np.ndarray) -> Examples:
         """The examples of `rows`, in that order."""
         return Examples(self.inputs.take(rows), self.y[rows], _taken(self.bounds, rows), _taken(self.weights, rows))
+
+    def instances(self, *, weighs: bool) -> Examples:
+        """The instances of rows that are bags as rows of their own, with the row's targets and bounds.
+
+        `weighs`: each has an equal share of its row's weight, so that all rows count alike; 1 in the mean of instances.
+        """
+        sizes = self.inputs.sizes
+        own = np.repeat(np.arange(len(self)), sizes)
+        weights = _taken(self.weights, own)
+        if weighs:
+            share = (len(own) / max(len(self), 1) / sizes[own])[:, None]
+            weights = share * (np.ones_like(self.y[own]) if weights is None else weights)
+        return Examples(self.inputs.instances(), self.y[own], _taken(self.bounds, own), weights)
 
     def known(self, column: int) -> Examples:
         """The rows whose target in this column is known, with that column alone."""
@@ -104,6 +132,8 @@ class Job:
     dims: Dims
     seed: int = 0
     settings: TrainSection = field(default_factory=TrainSection)
+    name: str = ""
+    """Of the member, as no other member of the experiment is called."""
     folder: Path | None = None
     """Where checkpoints and curves are written; None keeps nothing."""
     monitor: Mapping[str, Examples] = field(default_factory=dict)
@@ -117,12 +147,23 @@ class Job:
     """Told (epochs done, epochs at most)."""
 
 
+Predict = Callable[[Any, Inputs], np.ndarray]
+
+
 class Fitted(ABC):
-    """A predictor that has seen its training rows."""
+    """A predictor that has seen its training rows.
+
+    A member's `predict` never meets bags: it is given their instances, and what it says of those is averaged by row, here.
+    """
 
     held_back: np.ndarray | None = None
     """Outputs (N, T) for the valid rows by a model that was not trained on them, where this one was; None where `predict` of the
     valid rows is just that. Not part of `state`."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        if "predict" in vars(cls):
+            cls.predict = _row_by_row(cls.predict)  # type: ignore[method-assign, assignment]
 
     @abstractmethod
     def predict(self, inputs: Inputs) -> np.ndarray:
@@ -133,6 +174,16 @@ class Fitted(ABC):
         """All that was learnt, as arrays; `recipe.restore(state, dims)` gives the model back."""
 
 
+def _row_by_row(predict: Predict) -> Predict:
+    """`predict` of instances as one of rows that may be bags."""
+
+    @wraps(predict)
+    def of_rows(self: Any, inputs: Inputs) -> np.ndarray:
+        return inputs.averaged(predict(self, inputs.instances())) if inputs.bags is not None else predict(self, inputs)
+
+    return of_rows
+
+
 class Predictor(Recipe, ABC):
     """A recipe for a model: the `[predictor]` section."""
 
@@ -141,11 +192,17 @@ class Predictor(Recipe, ABC):
     """Kind of the only encoder it makes sense with; '' leaves that to `[encoder]`."""
     stochastic: ClassVar[bool] = False
     """Whether another seed gives another model; if not, one member per fold is fitted whatever `train.seeds` says."""
+    n_columns: ClassVar[int] = 0
+    """Sequence columns that it needs; 0 takes any number."""
     baseline: ClassVar[bool] = False
     """Whether it stands in every comparison as a naive yardstick."""
     censored: ClassVar[Literal["loss", "imputed", "equal"]] = "imputed"
     """What becomes of targets that are bounds: the model's own loss knows them, they are replaced by what is expected beyond
     them (see `seqloom.predict.bounds`), or they are taken for values."""
+    side_by_side: ClassVar[bool] = False
+    """Whether `fit_members` is faster than one `fit` after another."""
+    by_instance: ClassVar[bool] = True
+    """Whether rows that are bags come to `fit` as their instances; one that does not look at inputs is better off without."""
     weighs_classes: ClassVar[bool] = False
     """Whether it learns by `Examples.weights`, and so takes `train.class_weight`."""
 
@@ -160,6 +217,10 @@ class Predictor(Recipe, ABC):
         Called by `seqloom.predict.fitting`, after which there are bounds only where `censored` is "loss", and weights only where
         `weighs_classes`.
         """
+
+    def fit_members(self, members: Sequence[tuple[Examples, Examples, Job]]) -> list[Fitted]:
+        """Several members, each as by `fit` from (train, valid, job), whose dims are the same."""
+        return [self.fit(*member) for member in members]
 
     @abstractmethod
     def restore(self, state: State, dims: Dims) -> Fitted:
@@ -198,16 +259,14 @@ def default_loss(
 ) -> float:
     """Mean squared error, or mean log loss, over known targets; infinite when none is known.
 
-    A prediction beyond its bound has no error (`bounds`, as in Examples); `weights` (N, C) multiply the loss of each target.
+    `bounds` (as in Examples) cost what `tobit_loss` says; `weights` (N, C) multiply the loss of each target.
     """
     known = ~np.isnan(y)
     if not known.any():
         return float("inf")
     if dims.task == "regression":
-        errors = predicted - y
-        if bounds is not None:
-            errors = np.where(bounds * errors > 0, 0.0, errors)
-        each = errors[known] ** 2
+        errors = np.where(known, predicted - y, 0.0)
+        each = errors[known] ** 2 if bounds is None else _with_bounds(errors, bounds, known, weights)[known]
     else:
         clipped = np.clip(predicted, 1e-7, 1 - 1e-7)
         if dims.task == "multiclass":
@@ -216,6 +275,17 @@ def default_loss(
         else:
             each = -np.where(y[known] > 0, np.log(clipped[known]), np.log1p(-clipped[known]))
     return float(np.mean(each if weights is None else each * weights[known]))
+
+
+def _with_bounds(errors: np.ndarray, bounds: np.ndarray, known: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The loss of every target, float64 (N, C); a predictor whose loss reads bounds is a net, so torch is there."""
+    import torch
+
+    from seqloom.training.tobit import tobit_loss
+
+    own = None if weights is None else torch.from_numpy(weights)
+    each = tobit_loss(torch.from_numpy(errors), torch.from_numpy(bounds), torch.from_numpy(known), own)
+    return np.asarray(each.numpy(), np.float64)
 
 
 def together(train: Examples, valid: Examples) -> Examples:

@@ -6,7 +6,7 @@ regression of Buckley and James 1979 (Biometrika 66:429) with normal errors. Pre
 that could learn its own targets by heart does not merely find them again.
 
 RMSE of true values in their standard deviations (`bench/censored.py`), where bounds are taken for values, replaced by predictions
-beyond them only (the loss of nets), as here, and had the values been known; leaving bounds out was the worst:
+beyond them only, as here, and had the values been known; leaving bounds out was the worst:
 
     30 % of simulated peptides cut off: linear .52 .47 .36 .32, boosting .56 .50 .42 .40
     70 % of them: linear 1.10 1.01 .58 .32, boosting 1.13 1.06 .59 .40

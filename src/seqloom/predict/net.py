@@ -27,6 +27,7 @@ from seqloom.training.device import open_fabric, resolved_device
 from seqloom.training.loop import optimise_together
 from seqloom.training.optimizers import optimizer_of
 from seqloom.training.step import Epoch, Step, Training
+from seqloom.training.tobit import tobit_loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -41,6 +42,7 @@ class Net(Predictor):
     """A torch net: a recipe that writes `module`."""
 
     stochastic = True
+    side_by_side = True
     censored = "loss"
     weighs_classes = True
 
@@ -58,7 +60,9 @@ class Net(Predictor):
 
         fabric = open_fabric(members[0][2].settings.device)
         trainings = [self._training(*member, fabric) for member in members]
-        curves = optimise_together(trainings, update_together, fabric)
+        last = members[-1][2].folder  # saved last: until then, the state of all is found there
+        folder = last / "checkpoint" if last else None
+        curves = optimise_together(trainings, update_together, fabric, folder)
         fitted: list[Fitted] = []
         for (_, _, job), training, curve in zip(members, trainings, curves, strict=True):
             if job.folder is not None:
@@ -77,8 +81,7 @@ class Net(Predictor):
             raise ConfigError(
                 f"[train] warmup = {job.settings.warmup} leaves none of {epochs} epochs for the schedule; lower it"
             )
-        folder = job.folder / "checkpoint" if job.folder else None
-        return Training(step, job.settings, epochs, job.seed, folder, job.progress)
+        return Training(step, job.settings, epochs, job.seed, job.name, job.progress)
 
     def restore(self, state: State, dims: Dims) -> Fitted:
         """The net of `state()`, on the best device there is."""
@@ -149,7 +152,7 @@ class DeviceInputs:
 class Supervised(Step):
     """Gradient steps towards known targets: squared error, or cross-entropy of classes; missing targets do not count.
 
-    A target that is a bound costs only while the prediction is on the wrong side of it.
+    A target that is a bound costs the less, the further the prediction is beyond it (`tobit_loss`).
     """
 
     def __init__(self, module: nn.Module, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> None:
@@ -212,8 +215,7 @@ def supervised_loss(
 ) -> Tensor:
     """Mean loss over the known targets of y (B, C) for outputs (B, T), a scalar; 0 when none is known.
 
-    `bounds` (B, C): squared errors are 0 where the output is at least y (1) or at most y (-1), as in MHCflurry (O'Donnell et al.
-    2020, Cell Systems 11:42); `weights` (B, C) multiply the loss of each target.
+    `bounds` (B, C): a target that is a bound costs what `tobit_loss` says; `weights` (B, C) multiply the loss of each target.
     """
     known = ~torch.isnan(y)
     if dims.task == "multiclass":
@@ -221,7 +223,7 @@ def supervised_loss(
         each = functional.cross_entropy(output.float(), classes, reduction="none")[:, None]
     elif dims.task == "regression":
         errors = output.float() - torch.where(known, y, 0.0)
-        each = errors.square() if bounds is None else torch.where(bounds * errors > 0, 0.0, errors).square()
+        each = errors.square() if bounds is None else tobit_loss(errors, bounds, known, weights)
     else:
         filled = torch.where(known, y, 0.0)
         each = functional.binary_cross_entropy_with_logits(output.float(), filled, reduction="none")

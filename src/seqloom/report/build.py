@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from seqloom.files import write_text
-from seqloom.report.belief import belief_section
+from seqloom.report.belief import Grid, Line, belief_section
 from seqloom.report.data import data_section, findings_of, worst
 from seqloom.report.facts import Facts, RunFacts, read_facts
 from seqloom.report.figures import curve_groups, curve_legend, pens_of, prediction_groups
@@ -81,6 +81,7 @@ def _template(facts: Facts) -> jinja2.Template:
         "number": number,
         "count": count,
         "duration": duration,
+        "breakable": _breakable,
     }
     environment.globals |= {"direction": lambda metric: _direction(facts, metric), "arrow": lambda m: _arrow(facts, m)}
     return environment.get_template("template.html")
@@ -178,6 +179,10 @@ class Board:
     scale: Scale | None
     beyond: bool
     averaged: bool
+    metrics: tuple[str, ...]
+    """The primary metric, then the others."""
+    others: Grid | None
+    """All metrics but the primary one, with their intervals."""
     protocol: str
     notes: tuple[str, ...]
 
@@ -197,9 +202,22 @@ def _board(facts: Facts) -> Board:
         scale,
         any(scale.beyond(score.value) for score in scores) if scale else False,
         any(facts.primary in run.ensemble for run in rows),
+        tuple(sorted(facts.metrics, key=lambda metric: metric != facts.primary)),
+        _others(facts, rows),
         protocol,
         tuple(facts.board.get("notes", ())),
     )
+
+
+def _others(facts: Facts, rows: Sequence[RunFacts]) -> Grid | None:
+    names = tuple(metric for metric in facts.metrics if metric != facts.primary)
+    lines = tuple(Line(run, tuple(run.scores.get(name, "") for name in names)) for run in rows)
+    return Grid("In brackets: 95 % intervals, drawn as those above.", names, lines) if names and rows else None
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after an underscore."""
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def _progress(facts: Facts, run: RunFacts) -> dict[str, Any]:

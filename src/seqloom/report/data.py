@@ -138,7 +138,9 @@ def _target_panels(facts: Facts) -> list[Panel]:
             known = tests.averaged()[0][:, place]
             counts, edges = np.histogram(np.log10(known[known > 0]), bins=N_BARS)
             svg = histogram(key, label, edges, counts, "value (logarithmic)", "rows", log=True)
-            panels.append(Panel(Markup(svg), f"Values of {column}, test rows"))
+            n_bounds = int((tests.averaged_limits()[1][:, place] != 0).sum())
+            said = f"Without {plural(n_bounds, 'row')} whose target is a bound." if n_bounds else ""
+            panels.append(Panel(Markup(svg), f"Values of {column}, test rows", text=said))
         elif "histogram" in values:
             edges, counts = (np.array(values["histogram"][name], dtype=float) for name in ("edges", "counts"))
             panels.append(Panel(Markup(histogram(key, label, edges, counts, "value", "rows")), f"Values of {column}"))

@@ -122,7 +122,7 @@ class Predictions:
     """Test predictions of all members of a run, M = rows times seeds.
 
     `classes`: names in the order of `pred`, empty unless there is one target of classes. `target` holds values, class
-    indices or 0/1; NaN where missing, or where it is a bound of the true value.
+    indices or 0/1; NaN where missing, or where it is a bound of the true value, which `limit` then holds, NaN elsewhere.
     """
 
     columns: tuple[str, ...]
@@ -132,21 +132,35 @@ class Predictions:
     row: np.ndarray  # int64 (M,)
     target: np.ndarray  # float64 (M, columns)
     pred: np.ndarray  # float64 (M, T): values, or probabilities
+    limit: np.ndarray  # float64 (M, columns)
+    bounds: np.ndarray  # int8 (M, columns): 1 where the true value is at least the limit, -1 at most, 0 without a limit
 
     def members(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Target (N, columns) and pred (N, T) of each fold and seed."""
-        keys = np.stack([self.fold, self.seed], axis=1)
-        return [(self.target[own], self.pred[own]) for own in _equal(keys)]
+        return [(self.target[own], self.pred[own]) for own in self.member_rows()]
+
+    def member_rows(self) -> list[np.ndarray]:
+        """Where each fold and seed stands, int64 (N,)."""
+        return _equal(np.stack([self.fold, self.seed], axis=1))
 
     def averaged(self) -> tuple[np.ndarray, np.ndarray]:
         """Target (N, columns) and pred (N, T), one line per fold and row, the seeds' predictions averaged."""
-        _, first, place = np.unique(
-            np.stack([self.fold, self.row], axis=1), axis=0, return_index=True, return_inverse=True
-        )
-        place = place.reshape(-1)
+        first, place = self._lines
         n_seeds = np.bincount(place)
         sums = [np.bincount(place, weights=column) for column in self.pred.T]
         return self.target[first], np.stack(sums, axis=1) / n_seeds[:, None]
+
+    def averaged_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Limits (N, columns) and bounds (N, columns) of the lines of `averaged`."""
+        first, _ = self._lines
+        return self.limit[first], self.bounds[first]
+
+    @cached_property
+    def _lines(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each fold and row stands first, int64 (N,), and the line of every prediction, int64 (M,)."""
+        keys = np.stack([self.fold, self.row], axis=1)
+        _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return first, place.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -202,11 +216,15 @@ def read_predictions(path: Path) -> Predictions | None:
     after = [name for name in names[names.index(targets[-1]) + 1 :] if name not in bounds]
     single = targets == ["target"]
     classes = [name.removeprefix("pred_") for name in after if name != "pred"] if single and len(after) > 1 else []
+    values = np.stack([_target(table[name], classes) for name in targets], axis=1)
+    signs = np.stack([_signs(table, name) for name in targets], axis=1)
     return Predictions(
         columns=tuple(name.removeprefix("target_") for name in targets),
         classes=tuple(classes),
         **{name: table[name].to_numpy().astype(np.int64) for name in ("fold", "seed", "row")},
-        target=np.stack([_measured(table, name, classes) for name in targets], axis=1),
+        target=np.where(signs == 0, values, np.nan),
+        limit=np.where(signs == 0, np.nan, values),
+        bounds=signs,
         pred=np.stack([table[name].to_numpy() for name in after if not (classes and name == "pred")], axis=1),
     )
 
@@ -320,11 +338,13 @@ def _unused(path: Path, audit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ..
     return tuple({"reason": reason, "count": count, "ids": ids[reason]} for reason, count in counts.items())
 
 
-def _measured(table: pa.Table, name: str, classes: Sequence[str]) -> np.ndarray:
-    values, signs = _target(table[name], classes), "target_bound" + name.removeprefix("target")
+def _signs(table: pa.Table, name: str) -> np.ndarray:
+    """The bounds of a target column, int8 (M,); 0 without a column of them."""
+    signs = "target_bound" + name.removeprefix("target")
     if signs not in table.column_names:
-        return values
-    return np.where(pc.equal(table[signs], "").to_numpy(), values, np.nan)
+        return np.zeros(len(table), np.int8)
+    above, below = (np.asarray(pc.equal(table[signs], each).to_numpy()) for each in (">", "<"))
+    return above.astype(np.int8) - below.astype(np.int8)
 
 
 def _target(column: pa.ChunkedArray, classes: Sequence[str]) -> np.ndarray:

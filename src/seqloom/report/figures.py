@@ -26,8 +26,9 @@ from seqloom.report.plots import (
     search_curves,
     window,
 )
+from seqloom.report.search import positives_of, search_of
 from seqloom.report.strips import Scale
-from seqloom.report.words import count, interval, number
+from seqloom.report.words import count, interval, named, number, plural
 
 MOST_POINTS_IN_ALL = 8_000
 """With more rows times variants than this, hexagons are drawn instead of points: they take fewer bytes."""
@@ -41,7 +42,9 @@ MOST_LINES = 60
 """Labels or classes listed in a table of dots."""
 
 COLOURS = ("c1", "c2", "c3", "c4", "c5")
-BASELINE_DASHES = ((5.0, 2.5), (1.5, 2.0), (7.0, 2.0, 1.5, 2.0), (3.0, 1.5))
+BASELINE_DASHES = ((5.0, 2.5), (1.5, 2.0), (7.0, 2.0, 1.5, 2.0))
+MOST_BASELINES = len(BASELINE_DASHES)
+"""Of the baselines, so many, the best, are drawn as lines: more grey dashes cannot be told apart."""
 DASHES: tuple[tuple[float, ...], ...] = ((), (4.0, 1.5), (1.0, 1.2))
 MARK_ORDER = tuple(MARKS)
 """By the turn of the colours, for models; one after the other, for baselines."""
@@ -151,8 +154,8 @@ def pens_of(runs: Sequence[RunFacts]) -> dict[str, Pen]:
         turn, colour = divmod(place, len(COLOURS))
         pens[run.name] = Pen(COLOURS[colour], DASHES[turn % len(DASHES)], mark=MARK_ORDER[turn % len(MARK_ORDER)])
     for place, run in enumerate(run for run in runs if run.baseline):
-        turn = place % len(BASELINE_DASHES)
-        pens[run.name] = Pen("muted", BASELINE_DASHES[turn], 1.4, MARK_ORDER[turn])
+        dashes = BASELINE_DASHES[place % len(BASELINE_DASHES)]
+        pens[run.name] = Pen("muted", dashes, 1.4, MARK_ORDER[place % len(MARK_ORDER)])
     return pens
 
 
@@ -207,6 +210,8 @@ def _other_epochs(facts: Facts, run: RunFacts) -> str:
 
 Found = list[tuple[RunFacts, Predictions]]
 
+BOUNDS_DRAWN = " Triangles are rows whose target is a bound; they point to where the true value lies."
+
 
 def _regression(facts: Facts, found: Found) -> list[Group]:
     columns = found[0][1].columns
@@ -216,28 +221,38 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
     thresholds = [target[key] for key in ("positive_below", "positive_above") if target.get(key) is not None]
     threshold = thresholds[0] if thresholds else None
     panels: list[list[Panel]] = [[] for _ in found]  # by variant
-    dense = False
+    dense, n_bounds = False, 0
     for c in range(min(len(columns), MOST_COLUMNS)):
-        pairs, lost = [], []
-        for run, _ in found:
-            y, p = averaged[run.name][0][:, c], averaged[run.name][1][:, c]
-            drawable = np.isfinite(y) & np.isfinite(p) & (((y > 0) & (p > 0)) | (not log))
+        pairs, limits, lost = [], [], []
+        for run, predicted in found:
+            y, p = (each[:, c] for each in averaged[run.name])
+            limit, bounds = (each[:, c] for each in predicted.averaged_limits())
+            drawable, drawn_limit = (_drawable(each, p, log=log) for each in (y, limit))
             pairs.append((y[drawable], p[drawable]))
-            lost.append(int((~np.isnan(y) & ~drawable).sum()))
+            limits.append((limit[drawn_limit], p[drawn_limit], bounds[drawn_limit]))
+            lost.append(int(((~np.isnan(y) & ~drawable) | (~np.isnan(limit) & ~drawn_limit)).sum()))
         if not all(len(y) for y, _ in pairs):
             continue
-        frame = window(np.concatenate([y for y, _ in pairs]), [p for _, p in pairs], log=log)
-        dense = any(len(y) > MOST_POINTS for y, _ in pairs) or sum(len(y) for y, _ in pairs) > MOST_POINTS_IN_ALL
-        for v, ((run, _), (y, p)) in enumerate(zip(found, pairs, strict=True)):
+        frame = window(np.concatenate([each[0] for each in (*pairs, *limits)]), [p for _, p in pairs], log=log)
+        sizes = [len(y) + len(limit) for (y, _), (limit, _, _) in zip(pairs, limits, strict=True)]
+        dense = max(sizes) > MOST_POINTS or sum(sizes) > MOST_POINTS_IN_ALL
+        n_bounds = max(n_bounds, *(len(limit) for limit, _, _ in limits))
+        for v, ((run, _), (y, p), (limit, own, bounds)) in enumerate(zip(found, pairs, limits, strict=True)):
             label = f"predicted against measured values, variant {v + 1} of the leaderboard"
-            svg, most = predicted_against_true(f"fit-{c}-{v}", label, y, p, frame, threshold, dense=dense)
+            beyond = [(">", limit[bounds > 0], own[bounds > 0]), ("<", limit[bounds < 0], own[bounds < 0])]
+            svg, most = predicted_against_true(
+                f"fit-{c}-{v}", label, y, p, frame, threshold, [] if dense else beyond, dense=dense
+            )
             heading = (run.name, _primary(facts, run)) if len(columns) == 1 else (columns[c], run.name)
-            panels[v].append(Panel(Markup(svg), *heading, _shown(len(y), most, frame.outside(p), lost[v]), "small"))
+            outside = frame.outside(p) + (0 if dense else frame.outside(own))
+            said = _shown(len(y), most, len(limit), outside, lost[v], dense=dense)
+            panels[v].append(Panel(Markup(svg), *heading, said, "small"))
     text = (
         "Measured values across, predicted upwards, on the same axes for all variants, in the units of the table"
         f"{' (logarithmic axes)' if log else ''}. The line is where both are equal"
         f"{'; dotted: the threshold of positives' if threshold is not None else ''}."
         f"{' Hexagons: the stronger the colour, the more rows, on a logarithmic scale.' if dense else ''}"
+        f"{BOUNDS_DRAWN if n_bounds and not dense else ''}"
         f"{_averaging(found)}"
     )
     if len(columns) == 1:
@@ -255,10 +270,18 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
     return [head, *each]
 
 
-def _shown(n: int, most: int, outside: int, lost: int) -> str:
-    text = f"{count(n)} rows"
+def _drawable(y: np.ndarray, p: np.ndarray, *, log: bool) -> np.ndarray:
+    """Which rows have a place on the axes, bool (N,)."""
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(y) & np.isfinite(p) & (((y > 0) & (p > 0)) | (not log))
+
+
+def _shown(n: int, most: int, n_bounds: int, outside: int, lost: int, *, dense: bool) -> str:
+    text = f"{count(n)} measured rows" if n_bounds else f"{count(n)} rows"
     if most:
         text += f", {count(most)} of them in the fullest hexagon"
+    if n_bounds:
+        text += f"; {plural(n_bounds, 'bound')}{', not drawn' if dense else ''}"
     if lost:
         text += f"; {count(lost)} more have no place on these axes"
     return text + (f"; {count(outside)} predicted beyond the axes, drawn at the edge" if outside else "")
@@ -277,8 +300,11 @@ def _search(facts: Facts, found: Found, pens: Mapping[str, Pen]) -> list[Group]:
     """ROC and precision-recall curves, all variants in one figure each."""
     lines: dict[str, list[Line]] = {"auroc": [], "average_precision": []}
     legend, share = [], float("nan")
+    left_out = [run.name for run, _ in found if run.baseline][MOST_BASELINES:]
     for run, predicted in found:
-        members = _as_search(facts, predicted)
+        if run.name in left_out:
+            continue
+        members = search_of(facts, predicted)
         if members is None:
             return []
         share = float(np.mean(np.concatenate([y for y, _ in members])))
@@ -298,35 +324,12 @@ def _search(facts: Facts, found: Found, pens: Mapping[str, Pen]) -> list[Group]:
         Panel(Markup(recall), "Precision and recall", text=f"Dotted: the share of positives, {number(share)}."),
     )
     several = any(len(run.finished) > 1 for run, _ in found)
-    mean = "Each curve is the mean over folds and seeds, as the scores are." if several else ""
-    return [Group(f"Search for positives: {_positives(facts, found[0][1])}", mean, panels, tuple(legend))]
-
-
-def _as_search(facts: Facts, predicted: Predictions) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """Per member 0/1 (N,) and a score (N,), high for positives; None if the target has no positives."""
-    if facts.task == "binary":
-        if len(predicted.classes) != 2:
-            return None
-        pairs = [(y[:, 0], p[:, 1]) for y, p in predicted.members()]
-    else:
-        target = facts.data.get("target") or {}
-        below, above = target.get("positive_below"), target.get("positive_above")
-        if (below is None and above is None) or len(predicted.columns) != 1 or "auroc" not in facts.metrics:
-            return None
-        pairs = []
-        for y, p in predicted.members():
-            hit = y < below if below is not None else y > above
-            pairs.append((np.where(np.isnan(y), np.nan, hit)[:, 0], (-p if below is not None else p)[:, 0]))
-    return [(y[known], p[known]) for y, p in pairs for known in (~np.isnan(y) & ~np.isnan(p),)]
-
-
-def _positives(facts: Facts, predicted: Predictions) -> str:
-    columns = ((facts.data.get("target") or {}).get("columns")) or predicted.columns
-    if facts.task == "binary":
-        return f"{columns[0]} = {predicted.classes[1]}"
-    target = facts.data["target"]
-    below = target.get("positive_below")
-    return f"{columns[0]} below {below:g}" if below is not None else f"{columns[0]} above {target['positive_above']:g}"
+    said = ["Each curve is the mean over folds and seeds, as the scores are."] if several else []
+    if left_out:
+        said.append(f"Of the baselines, the best {MOST_BASELINES} are drawn, without {named(left_out, len(left_out))}.")
+    if facts.task == "regression" and (n_bounds := int((found[0][1].averaged_limits()[1] != 0).sum())):
+        said.append(f"Of {plural(n_bounds, 'bound')}, those count that decide the side of the threshold.")
+    return [Group(f"Search for positives: {positives_of(facts, found[0][1])}", " ".join(said), panels, tuple(legend))]
 
 
 def _multiclass(found: Found) -> list[Group]:

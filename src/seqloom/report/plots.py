@@ -47,9 +47,12 @@ MARKS = {
     "square": "M-3.6-3.6h7.2v7.2h-7.2z",
     "triangle": "M0-4.5L4.7 3.6h-9.4z",
     "diamond": "M0-5L5 0L0 5L-5 0z",
+    "inverted": "M0 4.5L4.7-3.6h-9.4z",
+    "plus": "M-1.7-4.6h3.4v2.9h2.9v3.4h-2.9v2.9h-3.4v-2.9h-2.9v-3.4h2.9z",
+    "cross": "M-4.4-2.6l1.8-1.8L0-1.8l2.6-2.6 1.8 1.8L1.8 0l2.6 2.6-1.8 1.8L0 1.8l-2.6 2.6-1.8-1.8L-1.8 0z",
 }
 
-PLOT_MARKS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
+PLOT_MARKS = dict(zip(MARKS, "os^DvPX", strict=True))
 BAND_SPREAD = 0.5
 """Share of a band's width over which the variants stand beside each other."""
 
@@ -128,9 +131,20 @@ def window(target: np.ndarray, preds: Sequence[np.ndarray], *, log: bool) -> Win
 
 
 def predicted_against_true(
-    key: str, label: str, target: np.ndarray, pred: np.ndarray, frame: Window, threshold: float | None, *, dense: bool
+    key: str,
+    label: str,
+    target: np.ndarray,
+    pred: np.ndarray,
+    frame: Window,
+    threshold: float | None,
+    beyond: Sequence[tuple[str, np.ndarray, np.ndarray]] = (),
+    *,
+    dense: bool,
 ) -> tuple[str, int]:
-    """Points, or hexagons shaded by rows if `dense`; and the rows of the darkest hexagon (0 for points)."""
+    """Points, or hexagons shaded by rows if `dense`; and the rows of the darkest hexagon (0 for points).
+
+    `beyond`: `<` or `>`, limits and predictions of rows that are bounds, drawn as triangles towards their true values.
+    """
     figure, axes = _figure(300, 285)
     x, y = frame.place(target), frame.place(pred)
     limits = (frame.low, frame.high)
@@ -139,6 +153,9 @@ def predicted_against_true(
         at = frame.place(np.array([threshold]))[0]
         for draw in (axes.axvline, axes.axhline):
             draw(at, color=COLOURS["muted"], linewidth=1, dashes=(1, 2), zorder=3)
+    for sign, limit, own in beyond:
+        places = (frame.place(limit), frame.place(own))
+        axes.plot(*places, sign, markersize=4.5, markeredgewidth=0, color=COLOURS["c2"], alpha=0.5)
     most = 0
     if dense:
         most = _hexagons(axes, x, y, limits)

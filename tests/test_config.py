@@ -355,10 +355,10 @@ def test_a_resolved_variant_comes_back_from_its_toml_text(peptide_table):
 
 
 def test_every_default_is_written_out(peptide_table):
-    (cnn,) = resolved({}, peptide_table, ("cnn",))
-    assert cnn.resolved["train"]["epochs"] == 0
-    assert cnn.resolved["predictor"] == {"kind": "cnn", "width": 64, "kernel": 5, "layers": 2, "dropout": 0.2}
-    assert cnn.resolved["split"] == {
+    (mlp,) = resolved({}, peptide_table, ("mlp",))
+    assert mlp.resolved["train"]["epochs"] == 0
+    assert mlp.resolved["predictor"] == {"kind": "mlp", "hidden": [128, 64], "dropout": 0.3}
+    assert mlp.resolved["split"] == {
         "kind": "similarity", "seed": 0, "shared": "stop", "inner": 1, "test": 0.2, "folds": 1, "identity": 0.5, "search": "auto",
     }  # fmt: skip
     assert cnn.resolved["target"]["task"] == "regression"

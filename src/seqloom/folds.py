@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow.compute as pc
+
 from seqloom.config import Variant
 from seqloom.encode.base import FittedEncoder
 from seqloom.plan import Plan, target_of
 from seqloom.predict.base import Dims, Examples
 from seqloom.split.base import TEST, TRAIN, VALID
+from seqloom.table import Table
 from seqloom.target import Target
 
 
@@ -46,8 +50,22 @@ class Folds:
         encoder = variant.encoder.fit(plan.table.take(rows[TRAIN]))
         inputs = {role: encoder.transform(plan.table.take(own)) for role, own in rows.items()}
         bounds = plan.bounds if base == plan.target else base.bounds(plan.table)
+        groups = _groups(plan.table)
         examples = {
-            role: Examples(inputs[role], target.to_model(scores[own]), None if bounds is None else bounds[own])
+            role: Examples(
+                inputs[role],
+                target.to_model(scores[own]),
+                None if bounds is None else bounds[own],
+                groups=None if groups is None else groups[own],
+            )
             for role, own in rows.items()
         }
         return Prepared(target, encoder, Dims.of(target, inputs[TRAIN], encoder, plan.table.alphabet), examples)
+
+
+def _groups(table: Table) -> np.ndarray | None:
+    """The number of each row's group, int64 (N,), -1 where it has none; None without a group column."""
+    if table.roles.group is None:
+        return None
+    codes = table.text(table.roles.group).dictionary_encode().indices
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), np.int64)

@@ -15,8 +15,9 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def numbers(inputs):
+    """Float (N, D): features, of bags the mean over their instances, or tokens and covariates."""
     if inputs.features is not None:
-        return inputs.features
+        return inputs.averaged(inputs.features)
     batch = inputs.tokens.padded(np.arange(len(inputs.tokens)), width=64)
     return np.concatenate([batch.ids, inputs.covariates], axis=1)
 

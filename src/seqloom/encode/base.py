@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from seqloom.alphabet import Alphabet
+from seqloom.encode.views import ViewText, viewed
 from seqloom.errors import DataError
 from seqloom.findings import Finding
 from seqloom.registry import Recipe
@@ -27,13 +28,20 @@ MOST_FEATURE_BYTES = 6 * 2**30
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a predictor sees of N rows: either `features` or `tokens`."""
+    """What a predictor sees of N rows: either `features` or `tokens`.
+
+    With `bags`, each row is a bag of one or more instances, and `features` (M, D) are those of all instances in turn: a model is
+    fitted on instances and predicts the mean over those of a row (see `seqloom.predict.fitting` and `Fitted.predict`).
+    """
 
     features: np.ndarray | None = None  # float32 (N, D), covariates included
     tokens: Tokens | None = None  # N sequences
     covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # float32 (N, C), with tokens
+    bags: np.ndarray | None = None  # int64 (N + 1,): where the instances of each row begin and end among `features`
 
     def __len__(self) -> int:
+        if self.bags is not None:
+            return len(self.bags) - 1
         if self.features is not None:
             return len(self.features)
         assert self.tokens is not None
@@ -41,10 +49,37 @@ class Inputs:
 
     def take(self, rows: np.ndarray) -> Inputs:
         """The inputs of `rows`, in that order."""
+        if self.bags is not None:
+            assert self.features is not None
+            instances, bags = _bags_of(self.bags, np.asarray(rows, np.int64))
+            return Inputs(features=self.features[instances], bags=bags)
         if self.features is not None:
             return Inputs(features=self.features[rows])
         assert self.tokens is not None
         return Inputs(tokens=self.tokens.take(rows), covariates=self.covariates[rows])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Instances of each row, int64 (N,): 1 without bags."""
+        return np.ones(len(self), np.int64) if self.bags is None else np.diff(self.bags)
+
+    def instances(self) -> Inputs:
+        """The M instances as rows of their own."""
+        return self if self.bags is None else Inputs(features=self.features)
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """The mean over the instances of each row of `values` (M, T), float64 (N, T)."""
+        if self.bags is None or not len(self):
+            return values[: len(self)]
+        total = np.add.reduceat(values.astype(np.float64), self.bags[:-1], axis=0)
+        return np.asarray(total / self.sizes[:, None])
+
+
+def _bags_of(bags: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The instances of `rows` in turn, int64, and where those of each begin and end, int64 (len(rows) + 1,)."""
+    sizes = np.diff(bags)[rows]
+    own = np.concatenate([[0], np.cumsum(sizes)])
+    return np.arange(own[-1]) + np.repeat(bags[rows] - own[:-1], sizes), own
 
 
 class FittedEncoder(ABC):
@@ -87,6 +122,10 @@ class FeatureEncoder(Encoder):
     scales: ClassVar[bool] = True
     """Whether features are standardised by training rows (not for one-hot, where 0 and 1 already compare)."""
 
+    view: ViewText = ""
+    """Part of each sequence that is encoded: `first3+last3`, `first4`, `last2` with any numbers, or `first3+mask+last3`, which
+    keeps the length and makes the middle unknown symbols; nothing is all of it. Rows too short to have a middle stay whole."""
+
     def learn(self, tokens: Tokens, alphabet: Alphabet) -> State:
         """What a column's training rows teach; nothing by default."""
         return {}
@@ -98,7 +137,7 @@ class FeatureEncoder(Encoder):
     def fit(self, table: Table) -> FittedEncoder:
         """Learn each sequence column, then the scale of every feature and covariate."""
         columns = table.roles.sequences
-        learnt = tuple(self.learn(table.tokens(column), table.alphabets[column]) for column in columns)
+        learnt = tuple(self.learn(self.seen(table, column), table.alphabets[column]) for column in columns)
         fitted = FittedFeatures(self, learnt, np.zeros(0), np.ones(0))
         raw = fitted.unscaled(table)
         mean, std = scale_of(raw)
@@ -106,6 +145,10 @@ class FeatureEncoder(Encoder):
             own = raw.shape[1] - len(table.roles.covariates)
             mean[:own], std[:own] = 0.0, 1.0
         return FittedFeatures(self, learnt, mean, std)
+
+    def seen(self, table: Table, column: str) -> Tokens:
+        """What the view leaves of a sequence column."""
+        return viewed(table.tokens(column), table.alphabets[column], self.view)
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""
@@ -136,7 +179,7 @@ class FittedFeatures(FittedEncoder):
     def unscaled(self, table: Table) -> np.ndarray:
         """Features before scaling, float32 (N, D)."""
         parts = [
-            self.recipe.encode(table.tokens(column), table.alphabets[column], state)
+            self.recipe.encode(self.recipe.seen(table, column), table.alphabets[column], state)
             for column, state in zip(table.roles.sequences, self.learnt, strict=True)
         ]
         parts.append(covariates_of(table))

@@ -1,8 +1,8 @@
 """Position by position: one-hot and BLOSUM62.
 
 Sequences of one length stand as they are. Where lengths differ, each is laid out twice, from its first symbol and from its
-last, so that both ends mean the same position in every row; a sequence longer than any training row is cut from the far
-end of each layout.
+last, so that both ends mean the same position in every row, and on demand once more about its middle; a sequence longer than
+any training row is cut from the far end of each layout, and from both ends of the centred one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.tokens import Tokens
 
+LEFT, RIGHT, CENTRE = range(3)
+"""Layouts, as they stand in the state."""
+LAYOUTS = {"left": (LEFT,), "right": (RIGHT,), "centre": (CENTRE,), "both": (LEFT, RIGHT), "all": (LEFT, CENTRE, RIGHT)}
 MOST_STANDARD = 25
 """Alphabets of more standard symbols than this (SMILES) keep only those that training rows hold."""
 
@@ -27,10 +30,12 @@ class PositionalEncoder(FeatureEncoder):
 
     scales = False
 
-    align: Literal["auto", "left", "right", "both"] = "auto"
-    """From which end positions are counted; `auto` is left when all training lengths are equal, else both."""
+    align: Literal["auto", "left", "right", "both", "centre", "all"] = "auto"
+    """From which end positions are counted; `both` lays each row out from either end, `centre` puts as many empty positions
+    before it as behind, and `all` has the three side by side, as in MHCflurry (O'Donnell et al. 2020, Cell Systems 11:42).
+    `auto` is left when all training lengths are equal, else both."""
     longest: int = 0
-    """Positions laid out from each end; 0 takes the longest training sequence."""
+    """Positions of each layout; 0 takes the longest training sequence."""
 
     @abstractmethod
     def vectors(self, alphabet: Alphabet) -> np.ndarray:
@@ -46,29 +51,30 @@ class PositionalEncoder(FeatureEncoder):
         longest = self.longest or int(lengths.max(initial=1))
         equal = bool(len(lengths)) and int(lengths.min()) == int(lengths.max())
         align = self.align if self.align != "auto" else "left" if equal else "both"
-        layouts = {"left": [0], "right": [1], "both": [0, 1]}[align]
+        layouts = LAYOUTS[align]
         components = self.components(alphabet, np.unique(tokens.values))
         kept = []
         for layout in layouts:
             for position in range(longest):
-                column = _column(tokens, layout, position)
+                column = _column(tokens, layout, position, longest)
                 if (column != column[0]).any():
                     kept += [(layout, position, component) for component in components]
         if not kept:  # equal training rows: a model still needs something to weigh
             kept = [(layouts[0], 0, component) for component in components]
         refuse_huge(len(tokens), len(kept), self.kind, "use encoder kmer or composition, or --set encoder.longest=100")
-        return {"kept": np.array(kept, np.int32).reshape(-1, 3)}
+        return {"kept": np.array(kept, np.int32).reshape(-1, 3), "longest": np.array([longest])}
 
     def encode(self, tokens: Tokens, alphabet: Alphabet, state: State) -> np.ndarray:
         """Float32 (N, D), D the number of varying features."""
         kept = state["kept"]
+        longest = int(state["longest"][0]) if "longest" in state else 0  # runs of before there was `centre` have none
         vectors = self.vectors(alphabet)
         features = np.empty((len(tokens), len(kept)), np.float32)
         start = 0
         while start < len(kept):
             layout, position = kept[start, 0], kept[start, 1]
             end = start + int(((kept[start:, 0] == layout) & (kept[start:, 1] == position))[: vectors.shape[1]].sum())
-            features[:, start:end] = vectors[_column(tokens, layout, position)][:, kept[start:end, 2]]
+            features[:, start:end] = vectors[_column(tokens, layout, position, longest)][:, kept[start:end, 2]]
             start = end
         return features
 
@@ -129,10 +135,15 @@ def blosum62_scores() -> np.ndarray:
     return scores
 
 
-def _column(tokens: Tokens, layout: int, position: int) -> np.ndarray:
-    """Ids at `position` from the first (layout 0) or last (layout 1) symbol, uint8 (N,), 0 past the end."""
+def _column(tokens: Tokens, layout: int, position: int, longest: int) -> np.ndarray:
+    """Ids at `position` of a layout, uint8 (N,), 0 where a row has no symbol there.
+
+    Positions count from the first symbol (left), backwards from the last (right), or from the first of `longest` positions in
+    which the row is centred, with the odd empty one behind it (centre).
+    """
     lengths = tokens.lengths
-    inside = position < lengths
-    index = tokens.offsets[:-1] + position if layout == 0 else tokens.offsets[1:] - 1 - position
+    from_first = position - (longest - lengths) // 2 if layout == CENTRE else np.full(len(lengths), position)
+    inside = (from_first >= 0) & (from_first < lengths)
+    index = tokens.offsets[1:] - 1 - position if layout == RIGHT else tokens.offsets[:-1] + from_first
     index = np.where(inside, index, 0)
     return np.where(inside, tokens.values[index], 0) if len(tokens.values) else np.zeros(len(lengths), np.uint8)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of, scale_of
+from seqloom.encode.views import ViewText, viewed
 from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.table import Table
@@ -29,6 +30,9 @@ class TokenEncoder(Encoder):
 
     max_length: int = 4096
     """Symbols kept of each sequence; longer ones keep their two ends, half each, as signals often sit there."""
+    view: ViewText = ""
+    """Part of each sequence that is shown: `first3+last3`, `first4`, `last2` with any numbers, or `first3+mask+last3`, which
+    keeps the length and makes the middle unknown symbols; nothing is all of it. Rows too short to have a middle stay whole."""
 
     def fit(self, table: Table) -> FittedEncoder:
         """Learn the scale of the covariates and the ranges of ids."""
@@ -39,6 +43,8 @@ class TokenEncoder(Encoder):
                 f"encoder 'tokens' has ids for {MOST_IDS} symbols, and {len(sizes)} sequence columns hold {n_symbols}; "
                 "name fewer columns with --sequence, or use predictors that take features"
             )
+        for column in table.roles.sequences:  # a view that the alphabet cannot have is said before anything is trained
+            viewed(table.tokens(column), table.alphabets[column], self.view)
         return FittedTokens(self, sizes, *scale_of(covariates_of(table)))
 
     def restore(self, state: State) -> FittedEncoder:
@@ -70,7 +76,8 @@ class FittedTokens(FittedEncoder):
         parts: list[Tokens] = []
         shift = 0
         for column, size in zip(table.roles.sequences, self.sizes, strict=True):
-            own = _cut(table.tokens(column), self.recipe.max_length)
+            shown = viewed(table.tokens(column), table.alphabets[column], self.recipe.view)
+            own = _cut(shown, self.recipe.max_length)
             parts.append(Tokens(own.values + np.uint8(shift), own.offsets) if shift else own)
             parts.append(_separators(table.n_rows, self.vocabulary - 1))
             shift += int(size) - 1

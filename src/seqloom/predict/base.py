@@ -73,7 +73,7 @@ def _column_lengths(tokens: Tokens, encoder: FittedTokens) -> tuple[tuple[int, i
     """Shortest and longest symbols of each of several columns in a joint stream."""
     if len(encoder.symbols) < 2:
         return ()
-    between = np.flatnonzero(tokens.values == encoder.vocabulary - 1).reshape(len(tokens), -1)
+    between = np.flatnonzero(tokens.values == encoder.vocabulary - 1).reshape(len(tokens), len(encoder.symbols) - 1)
     starts = np.column_stack([tokens.offsets[:-1], between + 1])
     ends = np.column_stack([between, tokens.offsets[1:]])
     return tuple((int(each.min(initial=each.max(initial=0))), int(each.max(initial=0))) for each in (ends - starts).T)
@@ -89,13 +89,16 @@ class Examples:
     """int8 (N, C): the true value is at most y (-1), y (0) or at least y (1); None where all are y."""
     weights: np.ndarray | None = None
     """float64 (N, C): how much each target counts, 1 in the mean of training rows; None where all count alike."""
+    groups: np.ndarray | None = None
+    """int64 (N,): equal for rows of one group of the group column, -1 without a group; None for tables without such a column."""
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> Examples:
         """The examples of `rows`, in that order."""
-        return Examples(self.inputs.take(rows), self.y[rows], _taken(self.bounds, rows), _taken(self.weights, rows))
+        others = (_taken(each, rows) for each in (self.bounds, self.weights, self.groups))
+        return Examples(self.inputs.take(rows), self.y[rows], *others)
 
     def instances(self, *, weighs: bool) -> Examples:
         """The instances of rows that are bags as rows of their own, with the row's targets and bounds.
@@ -108,13 +111,14 @@ class Examples:
         if weighs:
             share = (len(own) / max(len(self), 1) / sizes[own])[:, None]
             weights = share * (np.ones_like(self.y[own]) if weights is None else weights)
-        return Examples(self.inputs.instances(), self.y[own], _taken(self.bounds, own), weights)
+        bounds, groups = _taken(self.bounds, own), _taken(self.groups, own)
+        return Examples(self.inputs.instances(), self.y[own], bounds, weights, groups)
 
     def known(self, column: int) -> Examples:
         """The rows whose target in this column is known, with that column alone."""
         rows = np.flatnonzero(~np.isnan(self.y[:, column]))
         bounds, weights = (None if each is None else each[rows][:, [column]] for each in (self.bounds, self.weights))
-        return Examples(self.inputs.take(rows), self.y[rows][:, [column]], bounds, weights)
+        return Examples(self.inputs.take(rows), self.y[rows][:, [column]], bounds, weights, _taken(self.groups, rows))
 
 
 def _taken(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
@@ -192,6 +196,8 @@ class Predictor(Recipe, ABC):
     """Kind of the only encoder it makes sense with; '' leaves that to `[encoder]`."""
     stochastic: ClassVar[bool] = False
     """Whether another seed gives another model; if not, one member per fold is fitted whatever `train.seeds` says."""
+    tasks: ClassVar[tuple[Task, ...]] = ("regression", "binary", "multiclass", "multilabel")
+    """Kinds of target that it can model."""
     n_columns: ClassVar[int] = 0
     """Sequence columns that it needs; 0 takes any number."""
     baseline: ClassVar[bool] = False
@@ -209,6 +215,14 @@ class Predictor(Recipe, ABC):
     def suits(self, table: Table, partition: Partition) -> bool:
         """Whether a baseline that nobody named has something to say about this table; yes by default."""
         return True
+
+    def refusal(self, table: Table, target: Target) -> str:
+        """Why it cannot be fitted to this target of this table, and what to do instead; '' where it can."""
+        if target.task in self.tasks:
+            return ""
+        return (
+            f"predictor {self.kind!r} is for {' and '.join(self.tasks)}, and the task is {target.task}; take another, such as mlp"
+        )
 
     @abstractmethod
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:

@@ -87,7 +87,8 @@ def _round(
     for fold in range(FOLDS):
         kept, held = ([np.flatnonzero((own == fold) == out) for own in folds] for out in (False, True))
         parts = [
-            Examples(each.inputs.take(rows), y[rows]) for each, y, rows in zip(examples, values, kept, strict=True)
+            replace(each.take(rows), y=y[rows], bounds=None, weights=None)
+            for each, y, rows in zip(examples, values, kept, strict=True)
         ]
         model = predictor.fit(parts[0], parts[1], job)
         for own, each, rows in zip(predicted, examples, held, strict=True):

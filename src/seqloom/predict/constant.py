@@ -16,6 +16,7 @@ class Constant(Predictor):
     """The training mean, or the training share of each class, for every row."""
 
     baseline = True
+    by_instance = False
 
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:
         """The mean of known targets."""

@@ -114,7 +114,8 @@ def _ridge(train: Examples, penalties: Sequence[float]) -> list[Model]:
     from sklearn.linear_model import Ridge
 
     x = features_of(train.inputs).astype(np.float64)
-    models = [Ridge(alpha=penalty).fit(x, train.y[:, 0]) for penalty in penalties]
+    weights = None if train.weights is None else train.weights[:, 0]
+    models = [Ridge(alpha=penalty).fit(x, train.y[:, 0], weights) for penalty in penalties]
     return [(model.coef_[None], np.array([model.intercept_])) for model in models]
 
 

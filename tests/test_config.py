@@ -361,7 +361,7 @@ def test_every_default_is_written_out(peptide_table):
     assert mlp.resolved["split"] == {
         "kind": "similarity", "seed": 0, "shared": "stop", "inner": 1, "test": 0.2, "folds": 1, "identity": 0.5, "search": "auto",
     }  # fmt: skip
-    assert cnn.resolved["target"]["task"] == "regression"
+    assert mlp.resolved["target"]["task"] == "regression"
 
 
 def test_differences_are_told_key_by_key_with_none_for_an_absent_one(peptide_table):

@@ -14,7 +14,9 @@ from seqloom.censored import symbols
 from seqloom.config import Variant
 from seqloom.evaluation import RANKING, Evaluated, evaluate, run_metrics
 from seqloom.files import read_json, write_json, write_parquet
+from seqloom.findings import Finding
 from seqloom.held_out import HeldOutRows, outputs, uncertainty_of
+from seqloom.nested import nested
 from seqloom.plan import Plan
 from seqloom.run import Member, Run
 from seqloom.sections import difference
@@ -24,11 +26,14 @@ from seqloom.split.inputs import joined
 from seqloom.split.random import GroupSplit
 from seqloom.table import Table
 from seqloom.target import Target, class_names
-from seqloom.nested import nested
 from seqloom.uncertainty import FILE as UNCERTAINTY
 
 FEWEST_UNITS = 20
 """Units of related test rows at least, for intervals to draw units rather than rows."""
+RATE_CHANGES = 1e-6
+"""Rates that differ by no more than this share are one."""
+MOST_NAMED = 4
+"""Variants named in a note."""
 
 
 def conclude(plan: Plan, folder: Path, folders: Mapping[str, Path], seconds: float, *, single: bool) -> dict[str, Any]:
@@ -49,8 +54,9 @@ def conclude(plan: Plan, folder: Path, folders: Mapping[str, Path], seconds: flo
     board["nested"] = nested(plan, folders, evaluated, clusters)
     believed = _uncertainties(plan, folders, evaluated, clusters)
     board["leaderboard"] = [row | {"calibration": believed[row["variant"]]} for row in board["leaderboard"]]
-    board["notes"] = [*notes, *board["notes"]]
-    board["findings"] = [each.as_json() for each in plan.findings]
+    still = _unchanged_rates(plan, folders)
+    board["notes"] = [*(each.message for each in still), *notes, *board["notes"]]
+    board["findings"] = [each.as_json() for each in (*plan.findings, *still)]
     write_json(folder / "leaderboard.json", board)
     write_report(folder)
     return board
@@ -69,7 +75,8 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path], clusters: list[np.ndarra
             for fold, target in enumerate(targets[variant.name])
         ]
     bounds = None if plan.bounds is None else [plan.bounds[rows] for rows in _test_rows(plan)]
-    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters, bounds, permute=True)
+    models = [name for name in predictions if name not in plan.baselines]
+    return evaluate(plan.target, _tests(plan), predictions, plan.variants[0].report, clusters, bounds, permute=models)
 
 
 def _tests(plan: Plan) -> list[np.ndarray]:
@@ -244,6 +251,36 @@ def _changes(plan: Plan) -> dict[str, dict[str, list[Any]]]:
         base = first.setdefault(variant.predictor.kind, variant)
         changes[variant.name] = {key: list(pair) for key, pair in difference(base.resolved, variant.resolved).items()}
     return changes
+
+
+def _unchanged_rates(plan: Plan, folders: Mapping[str, Path]) -> list[Finding]:
+    """A finding for every schedule by which the learning rate was to change, and did not in any member: whoever compares it
+    with a constant rate compares two equal things."""
+    import pyarrow.parquet as pq
+
+    names: dict[str, list[str]] = {}
+    for variant in plan.variants:
+        run, schedule = Run(folders[variant.name], variant), variant.train.schedule
+        paths = [run.member_folder(member) / "curves.parquet" for member in plan.members(variant)]
+        rates = [pq.read_table(path, columns=["lr"])["lr"].to_numpy() for path in paths if path.exists()]
+        if rates and schedule != "constant" and all(np.ptp(own) <= RATE_CHANGES * own.max() for own in rates):
+            names.setdefault(schedule, []).append(variant.name)
+    return [
+        Finding(
+            "rate-never-changed",
+            "warning",
+            f"the learning rate of {_named(each)} never changed, although {'its' if len(each) == 1 else 'their'} schedule is "
+            f"{schedule}",
+        )
+        for schedule, each in names.items()
+    ]
+
+
+def _named(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b, c, d and 4 more`."""
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _fit_seconds(plan: Plan, folders: Mapping[str, Path]) -> dict[str, float]:

@@ -39,7 +39,7 @@ class Evaluated:
     parts: Mapping[str, Comparison]  # the comparison each metric belongs to
     predictions: Predictions  # score scale, by variant, fold and seed
     by_chance: Mapping[str, Chance] = field(default_factory=dict)
-    """Of few test rows: the primary metric of each variant against permuted targets."""
+    """Of few test rows: the primary metric of the best model against permuted targets."""
     bounds: Sequence[np.ndarray] | None = None
     """Per fold int8 (N, columns): where true scores lie, as `evaluate` was told."""
 
@@ -113,12 +113,13 @@ def evaluate(
     clusters: Sequence[np.ndarray] | None = None,
     bounds: Sequence[np.ndarray] | None = None,
     *,
-    permute: bool = False,
+    permute: Collection[str] = (),
 ) -> Evaluated:
     """Scores of all variants. `tests`: targets per fold, score scale (N, columns); `predictions` likewise (N, T).
 
     `clusters`: per fold labels (N,) of related rows, which intervals draw together. `bounds`: per fold int8 (N, columns), where
-    true scores lie; None where targets are no bounds. `permute`: hold the scores of few rows against permuted targets as well.
+    true scores lie; None where targets are no bounds. `permute`: the best of these variants is held against
+    permuted targets as well, where rows are few.
     """
     metrics = metrics_of(target, report.metrics)
     parts: dict[str, Comparison] = {}
@@ -152,8 +153,9 @@ def evaluate(
         )
         undecided = _undecided(tests, positives, as_search)
         parts |= dict.fromkeys(as_search, replace(whole, notes=(*whole.notes, *undecided)))
-    few = permute and clusters is None and parts[metrics[0]].n_units < FEW_ROWS
-    by_chance = _by_chance(target, tests, predictions, metrics, bounds) if few else {}
+    main = parts[metrics[0]]
+    best = [name for name in main.order if name in permute and clusters is None and main.n_units < FEW_ROWS][:1]
+    by_chance = _by_chance(target, tests, {name: predictions[name] for name in best}, metrics, bounds)
     return Evaluated(target, metrics, parts, predictions, by_chance, bounds)
 
 

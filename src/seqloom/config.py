@@ -77,6 +77,8 @@ def resolve(draft: Draft, table: Table, target: Target) -> Variant:
     sections = draft.sections
     predictor = build("predictor", sections["predictor"])
     assert isinstance(predictor, Predictor)
+    if why := predictor.refusal(table, target):
+        raise ConfigError(f"variant {draft.name!r}: {why}")
     _refuse_own_training(draft, predictor)
     weights = validated(TrainSection, sections["train"], "[train]").class_weight
     if weights != "none":

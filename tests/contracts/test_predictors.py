@@ -25,10 +25,28 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 every_task = pytest.mark.parametrize("task", TASKS)
 
 
+def case_of(kind, task, **settings) -> Case:
+    """The predictor with examples of this task, skipped for a task that it says it has not."""
+    if task not in recipe_class("predictor", kind).tasks:
+        pytest.skip(f"{kind} is not for {task}")
+    return Case(kind, task, **settings)
+
+
+@every_kind
+@every_task
+def test_a_task_that_a_kind_is_not_for_is_refused_with_those_that_it_is_for(kind, task):
+    tasks = recipe_class("predictor", kind).tasks
+    if task in tasks:
+        assert Case(kind, task, n=60).variant.predictor.kind == kind
+        return
+    with pytest.raises(ConfigError, match=rf"predictor '{kind}' is for {' and '.join(tasks)}, and the task is {task}"):
+        Case(kind, task, n=60)
+
+
 @every_kind
 @every_task
 def test_predictions_have_one_column_per_output_and_are_finite(kind, task):
-    case = Case(kind, task, n=60)
+    case = case_of(kind, task, n=60)
     outputs = case.fit().predict(case.examples["test"].inputs)
     assert outputs.shape == (20, case.dims.n_outputs)
     assert np.isfinite(outputs).all()
@@ -42,7 +60,7 @@ def test_predictions_have_one_column_per_output_and_are_finite(kind, task):
 @every_kind
 @every_task
 def test_a_saved_and_restored_model_predicts_the_same(kind, task):
-    case = Case(kind, task, n=60)
+    case = case_of(kind, task, n=60)
     fitted = case.fit()
     state = {name: np.array(value) for name, value in fitted.state().items()}
     assert all(isinstance(value, np.ndarray) and value.dtype != object for value in state.values())
@@ -92,7 +110,7 @@ def test_a_shuffled_target_is_predicted_at_chance(kind):
 
 @every_kind
 def test_outputs_that_calibrate_are_of_a_model_that_has_not_seen_their_targets(kind):
-    case = Case(kind, "binary", n=300, shuffled=True)
+    case = case_of(kind, "binary", n=300, shuffled=True)
     fitted, valid = case.fit(), case.examples["valid"]
     outputs = fitted.predict(valid.inputs) if fitted.held_back is None else fitted.held_back
     assert outputs.shape == (len(valid), 1)
@@ -111,7 +129,7 @@ def test_missing_targets_do_not_reach_the_model(kind):
 
 @every_kind
 def test_a_class_that_training_rows_lack_is_improbable_not_an_error(kind):
-    case = Case(kind, "multiclass", n=60)
+    case = case_of(kind, "multiclass", n=60)
     train = case.examples["train"]
     rows = np.flatnonzero(train.y[:, 0] != 1)
     outputs = case.fit(train=train.take(rows)).predict(case.examples["test"].inputs)

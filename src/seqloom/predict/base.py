@@ -218,6 +218,14 @@ class Predictor(Recipe, ABC):
 
     def refusal(self, table: Table, target: Target) -> str:
         """Why it cannot be fitted to this target of this table, and what to do instead; '' where it can."""
+        columns = table.roles.sequences
+        if self.n_columns not in (0, len(columns)):
+            others = [name for name in table.data.column_names if name not in table.roles.columns]
+            return (
+                f"predictor {self.kind!r} needs {self.n_columns} sequence columns, and the table has {len(columns)} "
+                f"({', '.join(columns)}); name them with --sequence COLUMN,COLUMN (other columns: "
+                f"{', '.join(others[:10]) or 'none'}), add one with [data] lookup, or take another predictor, such as mlp"
+            )
         if target.task in self.tasks:
             return ""
         return (

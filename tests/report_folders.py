@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -48,6 +48,10 @@ class Folder:
     metrics: tuple[str, ...] = ()
     audited: bool = True
     """Whether nearest training rows were looked for, as older folders do not tell."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """By name of a net: a learning rate that does not change; that of others falls."""
+    changes: Mapping[str, dict[str, list[Any]]] = field(default_factory=dict)
+    """By name of a variant: what the first of its predictor has otherwise."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -161,8 +165,8 @@ def write_run(folder: Path, plan: Folder, place: int) -> None:
         member = folder / f"fold-{fold}" / f"seed-{seed}"
         member.mkdir(parents=True)
         _json(member / "done", {"seconds": 0.1})
-        if name in NETS:
-            pq.write_table(_curves(6 + seed), member / "curves.parquet")
+        if _is_net(name):
+            pq.write_table(_curves(6 + seed, plan.rates.get(name)), member / "curves.parquet")
     pq.write_table(predictions(plan, place), folder / "predictions.parquet")
     metrics = {metric: score_of(place) for metric in plan.metric_names}
     plain = {metric: each["value"] for metric, each in metrics.items()}
@@ -172,7 +176,7 @@ def write_run(folder: Path, plan: Folder, place: int) -> None:
             "variant": name, "task": plan.task, "primary": plan.metric_names[0],
             "members": [{"fold": fold, "seed": seed, "metrics": plain} for fold, seed in members],
             "metrics": metrics, "ensemble": None,
-            "curve": {"last": 0.71, "early_stopped": 0.72, "best_on_test": 0.77} if name in NETS else None,
+            "curve": {"last": 0.71, "early_stopped": 0.72, "best_on_test": 0.77} if _is_net(name) else None,
         },
     )  # fmt: skip
 
@@ -241,9 +245,9 @@ def _board(command: str, plan: Folder) -> dict[str, Any]:
             "variant": name, "baseline": name in ("constant", "linear"),
             "members": plan.n_folds * _seeds(name, plan),
             "metrics": {metric: score_of(place) for metric in plan.metric_names},
-            "ensemble": {plan.metric_names[0]: {"value": 0.934, "low": 0.9, "high": 0.95}} if name in NETS else None,
+            "ensemble": {plan.metric_names[0]: {"value": 0.934, "low": 0.9, "high": 0.95}} if _is_net(name) else None,
             "differences": differences, "seconds": 12.34 + place,
-            "changes": {"predictor.width": [64, 32]} if name == "mlp" else {},
+            "changes": plan.changes.get(name, {"predictor.width": [64, 32]} if name == "mlp" else {}),
         })  # fmt: skip
     return {
         "command": command, "path": "out", "seconds": 33.0, "task": plan.task, "primary": plan.metric_names[0],
@@ -355,19 +359,23 @@ def _nearest() -> dict[str, Any]:
 def _settings(name: str, plan: Folder) -> dict[str, Any]:
     return {
         "encoder": {"kind": "one-hot"},
-        "predictor": {"kind": name, "dropout": 0.2},
+        "predictor": {"kind": name.split("-")[0] if name in plan.changes else name, "dropout": 0.2},
         "train": {"seeds": plan.n_seeds, "seed": 0},
     }
 
 
 def _seeds(name: str, plan: Folder) -> int:
-    return plan.n_seeds if name in NETS else 1
+    return plan.n_seeds if _is_net(name) else 1
 
 
-def _curves(n_epochs: int) -> pa.Table:
+def _is_net(name: str) -> bool:
+    return name.split("-")[0] in NETS
+
+
+def _curves(n_epochs: int, rate: float | None) -> pa.Table:
     falling = 1 / (1 + np.arange(n_epochs))
     return pa.table({
-        "epoch": np.arange(n_epochs), "lr": falling, "train_loss": falling, "valid_loss": falling + 0.1,
+        "epoch": np.arange(n_epochs), "lr": falling if rate is None else np.full(n_epochs, rate), "train_loss": falling, "valid_loss": falling + 0.1,
         "valid_score": 0.8 - falling / 2, "test_score": 0.7 - falling / 2,
     })  # fmt: skip
 

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from report_folders import Folder, edit, report, text_of, write_experiment
-from seqloom.report.facts import Facts, read_facts, read_predictions
+from seqloom.report.facts import Facts, read_facts
 from seqloom.report.figures import pens_of
+from seqloom.report.members import read_predictions
 from seqloom.report.search import search_of
 
 BASELINES = ("constant", "linear", "nearest", "composition", "group-mean", "length", "hydropathy")
@@ -105,3 +107,26 @@ def test_the_leaderboard_shows_other_metrics_without_and_folds_their_intervals_a
     folded = rest[rest.index("<details>") : rest.index("</details>")]
     assert "Intervals of average_precision, mcc" in folded
     assert text_of(folded).count("(0.880–0.921)") == 2  # noqa: RUF001
+
+
+def test_six_of_many_targets_are_drawn_and_all_have_their_score(tmp_path: Path) -> None:
+    names = [f"t{k}" for k in range(8)]
+    folder = write_experiment(tmp_path / "e", Folder(variants=("cnn", "constant")))
+    for path in folder.glob("*/predictions.parquet"):
+        table = pq.read_table(path)
+        shared = {name: table[name] for name in ("row", "id", "fold", "seed")}
+        target, pred = table["target"].to_pandas(), table["pred"].to_pandas()
+        noise = np.random.default_rng(0).normal(0, 10, (len(table), len(names)))
+        targets = {f"target_{name}": pa.array(target, from_pandas=True) for name in names}
+        preds = {f"pred_{name}": pred + k * noise[:, k] for k, name in enumerate(names)}
+        pq.write_table(pa.table(shared | targets | preds), path)
+    html = report(folder)
+    assert len(re.findall(r'id="fit-\d-0"', html)) == 6
+    assert "The first 6 of 8 targets are drawn." in text_of(html)
+    table = pq.read_table(folder / "cnn" / "predictions.parquet").to_pandas().dropna()
+    for name in names:
+        members = [own for _, own in table.groupby(["fold", "seed"])]
+        expected = np.mean([spearmanr(own[f"target_{name}"], own[f"pred_{name}"]).statistic for own in members])
+        row = re.search(rf'<tr><th scope="row">{name}</th>(.*?)</tr>', html, re.DOTALL)
+        assert row
+        assert float(re.findall(r'<td class="number">([\d.,]+)</td>', row[1])[1]) == pytest.approx(expected, rel=0.005)

@@ -80,7 +80,16 @@ def test_length_is_counted_and_an_expression_holds_or_does_not() -> None:
     np.testing.assert_array_equal(nine.place == 0, lengths > 20)
 
 
-@pytest.mark.parametrize("by", ["group", "no such column", "pH > 3"])
+def test_an_expression_may_have_a_name() -> None:
+    table = peptides()
+    plain, named = slices_of(table, "len(sequence) == 9"), slices_of(table, "nine-mers: len(sequence) == 9")
+    assert named.names == ("nine-mers", "others")
+    np.testing.assert_array_equal(named.place, plain.place)
+    quoted = slices_of(table, "source == 'a: b' or source == \"blood\"")
+    assert quoted.names[0].startswith("source == 'a: b'")
+
+
+@pytest.mark.parametrize("by", ["group", "no such column", "pH > 3", "short: pH > 3", "short:"])
 def test_what_is_neither_column_nor_expression_is_refused(by: str) -> None:
     with pytest.raises(DataError):
         slices_of(peptides(), by)
@@ -119,6 +128,27 @@ def test_scores_within_groups_are_means_over_groups_and_small_ones_are_said() ->
     assert found["scores"]["model"]["mean"]["value"] == pytest.approx(np.mean(each))
     assert found["groups"] == 2
     assert "1 with fewer than 5 known targets" in found["note"]
+
+
+def test_few_groups_that_matter_most_widen_the_interval_of_a_mean_over_groups() -> None:
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.array([f"g{k}" for k in range(30)], object), 20)
+    y = rng.normal(size=(600, 1))
+    even = y + 0.3 * rng.normal(size=(600, 1))
+    one_fails = np.where((groups == "g0")[:, None], -y, even)
+    evaluated = evaluate(Target("regression", ("y",)), [y], {"even": [[even]], "odd": [[one_fails]]}, REPORT)
+    found = scores_within_groups(evaluated, [y], [groups], 2000)
+    assert found is not None
+    values = {
+        name: np.array([spearmanr(y[groups == g, 0], p[groups == g, 0]).statistic for g in np.unique(groups)])
+        for name, p in (("even", even), ("odd", one_fails))
+    }
+    for name, own in values.items():
+        drawn = np.random.default_rng(0).choice(own, (20_000, len(own))).mean(axis=1)
+        middle = np.diff(np.quantile(drawn, [0.025, 0.975]))[0]
+        interval = found["scores"][name]["mean"]
+        wider = (interval["high"] - interval["low"]) / middle
+        assert (wider > 1.3) == (name == "odd"), (name, wider)
 
 
 def test_a_comparison_scores_the_parts_that_are_asked_for(tmp_path: Path) -> None:

@@ -61,6 +61,17 @@ def tune(source: Any, *, inner: int = 5, settings: Mapping[str, Any] | None = No
     return compare(source, settings={**(settings or {}), "split.inner": inner}, **arguments)
 
 
+def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | None = None) -> dict[str, Any]:
+    """Write the report of a run or experiment folder again, finished or not; its path, confusion matrices and members.
+
+    `confusion`: thresholds in the units of the table that divide a numeric target into classes, for a matrix each; they are kept
+    for later reports. None leaves what is kept, an empty list forgets it.
+    """
+    from seqloom.report.build import report as _report
+
+    return _report(Path(folder), confusion)
+
+
 def load(folder: str | Path) -> Model:
     """A finished run, ready to predict; of an experiment, the first on its leaderboard."""
     return Model(Path(folder))

@@ -90,10 +90,21 @@ def main() -> None:
 
 @main.command()
 @click.argument("table")
+@click.option("--position", help="Residues at these positions by class of the target: 1..9,-1; below 0 from the end.")
+@click.option("--by", help="Column whose classes are compared by --position; numbers are divided in two.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Page (.html) of --position to write.")
 @data_options
 @settings
 @as_json
-def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | None) -> None:
+def inspect(
+    table: str,
+    position: str | None,
+    by: str | None,
+    out: Path | None,
+    json_: bool,
+    settings: tuple[str, ...],
+    **flags: str | None,
+) -> None:
     """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd."""
     from seqloom.api import sections_of
     from seqloom.inspection import inspect as look
@@ -101,8 +112,13 @@ def inspect(table: str, json_: bool, settings: tuple[str, ...], **flags: str | N
     from seqloom.show import echo_json, inspected
 
     sections, _ = sections_of(table)
+    if by is not None and (flags["target"] not in (None, by) or position is None):
+        raise ConfigError(
+            f"inspect --by {by}: it names the target of --position 1..9,-1; give both, and no other --target"
+        )
+    flags["target"] = by or flags["target"]
     refuse_others(_overridden({}, settings, flags), ("data", "target"), "inspect")
-    facts = look(_overridden(sections, settings, flags))
+    facts = look(_overridden(sections, settings, flags), positions=position or "", page=out)
     echo_json(facts) if json_ else click.echo(inspected(facts))
     if any(each["severity"] == "error" for each in facts["findings"]):
         sys.exit(1)
@@ -264,12 +280,50 @@ def evaluate(run: Path, table: str, json_: bool, settings: tuple[str, ...], **fl
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-def report(folder: Path) -> None:
-    """Write the report of a run or experiment FOLDER again."""
-    from seqloom.report.build import write_report
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--embedding", help="Maps of what a net has learnt of residues: pca, tsne, umap, joined by commas.")
+@click.option("--colour", help="Of the maps: hydropathy, charge, volume, mass, helix, strand, turn, frequency, norm.")
+@click.option("--perplexity", type=float, help="Of t-SNE: how many neighbours it keeps.")
+@click.option("--fold", type=int, help="Of the member whose embedding is drawn; the first by default.")
+@click.option("--seed", type=int, help="Of the member whose embedding is drawn; the first by default.")
+@click.option(
+    "--worst", metavar="2sd|N", help="Test rows with the largest errors, and which residues stand where in them."
+)
+@click.option("--target", help="Column whose errors --worst looks at, of several.")
+@click.option("--table", help="Where the run's table is now, if --worst does not find it.")
+@as_json
+def explain(run: Path, json_: bool, **asked: Any) -> None:
+    """What a RUN has learnt, and where it fails; pages and tables are written to its folder explain.
 
-    click.echo(write_report(folder))
+    Of an experiment: its best run.
+    """
+    from seqloom.explain import explain as answer
+    from seqloom.show import echo_json
+    from seqloom.show_explain import explained
+
+    facts = answer(run, **{name: value for name, value in asked.items() if value is not None})
+    echo_json(facts) if json_ else click.echo(explained(facts))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--confusion",
+    multiple=True,
+    metavar="T,T,...",
+    help="Divide a numeric target at these thresholds into classes, for a confusion matrix; may be repeated.",
+)
+@as_json
+def report(folder: Path, confusion: tuple[str, ...], json_: bool) -> None:
+    """Write the report of a run or experiment FOLDER again, finished or not.
+
+    Thresholds are kept: later reports of the folder draw the same matrices.
+    """
+    from seqloom.api import report as write
+    from seqloom.show import echo_json
+
+    facts = write(folder, confusion=confusion or None)
+    echo_json(facts) if json_ else click.echo(facts["path"])
 
 
 @main.command()

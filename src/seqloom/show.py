@@ -144,7 +144,12 @@ def inspected(facts: Mapping[str, Any]) -> str:
         lines += [f"  {column}: {_summary(values)}" for column, values in facts["target"]["summary"].items()]
     lines += findings_text(facts["findings"])
     split = facts["recommended_split"]
-    return "\n".join([*lines, f"split: {split['kind']} ({split['reason']})"])
+    lines.append(f"split: {split['kind']} ({split['reason']})")
+    if "positions" in facts:
+        from seqloom.show_explain import positions_text
+
+        lines += positions_text(facts["positions"])
+    return "\n".join(lines)
 
 
 def _summary(values: Mapping[str, Any]) -> str:

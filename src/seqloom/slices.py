@@ -6,6 +6,7 @@ by the table alone; parts too small to score are listed with their number of row
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ MOST_LEVELS = 12
 """Values of a column that are slices of their own; of a column of numbers with more, quarters of the rows are."""
 QUARTERS = (0.25, 0.5, 0.75)
 SUMMARIES = ("mean", "median", "weighted_mean")
+NAMED = re.compile(r"""([^:'"`<>=()]*[^:'"`<>=()\s])\s*:\s+(.+)""", re.DOTALL)
+"""A name and an expression; in an expression alone a colon stands in quotes only."""
+OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Slices:
 
 def slices_of(table: Table, by: str) -> Slices:
     """The parts of a table by `length`, `group`, a column, or an expression (`len(sequence) == 9`) that holds or does not.
+
+    `nine-mers: len(sequence) == 9` names the part where the expression holds; the other rows are `others`.
 
     Text, and numbers of few values, give one part for each of the most frequent values and one for the others; other numbers
     give quarters of the rows. DataError for what is neither a column nor an expression.
@@ -60,9 +66,10 @@ def slices_of(table: Table, by: str) -> Slices:
                 f"{table.source.name}: report.by = 'group', and the table has no group column; name it with --group COLUMN"
             )
         return _of_column(table, table.roles.group, by)
-    holds = pc.fill_null(truth_of(by, table).cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-    place = np.where(holds < 0, -1, 1 - holds)
-    return Slices(by, (by, f"not ({by})"), place)
+    named = NAMED.fullmatch(by)
+    names, expression = ((named[1], OTHERS), named[2]) if named else ((by, f"not ({by})"), by)
+    holds = pc.fill_null(truth_of(expression, table).cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
+    return Slices(by, names, np.where(holds < 0, -1, 1 - holds))
 
 
 def scores_within_groups(
@@ -101,8 +108,10 @@ def scores_within_groups(
     drawn = draw_summaries(list(results.values()), draws, BOOTSTRAP_SEED)
     scores = {}
     for at, (name, own) in enumerate(results.items()):
+        # What a mean owes to each group; a median has no such sum.
+        owed = {"mean": own.values - own.mean, "weighted_mean": own.sizes * (own.values - own.weighted_mean)}
         scores[name] = {
-            kind: interval_of(getattr(own, kind), getattr(drawn, kind)[at], own.n_counted).as_json()
+            kind: interval_of(getattr(own, kind), getattr(drawn, kind)[at], own.n_counted, owed.get(kind)).as_json()
             for kind in SUMMARIES
         }
     best = results[evaluated.main.order[0]]

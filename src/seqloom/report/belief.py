@@ -17,7 +17,9 @@ from markupsafe import Markup
 from seqloom.report.facts import Facts, RunFacts, interval
 from seqloom.report.figures import LegendItem, Panel
 from seqloom.report.partition import PERCENT, band_name
-from seqloom.report.plots import Pen, reliability_diagram, scores_by_band
+from seqloom.report.plots import reliability_diagram, scores_by_band
+from seqloom.report.svg import Pen
+from seqloom.report.tables import Grid, Line
 from seqloom.report.words import MINUS, count, number
 from seqloom.stats import Interval
 
@@ -31,23 +33,6 @@ FEWEST_BANDS_DRAWN = 2
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a table: the variant and its cells, text or intervals."""
-
-    run: RunFacts
-    cells: tuple[str | Interval, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of variants."""
-
-    caption: str
-    columns: tuple[str, ...]
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True)
 class Band:
     """Rows at a nearness: the error of the variant, that of the constant, the gain, and whether new rows there are inside."""
 
@@ -56,6 +41,8 @@ class Band:
     error: Interval
     guess: Interval
     gain: Interval
+    skill: Interval | None
+    """The gain in probabilities, which decides of classes; None of numbers."""
     domain: str
 
 
@@ -103,7 +90,7 @@ def belief_section(facts: Facts, pens: Mapping[str, Pen]) -> Belief | None:
         panels,
         _how_to_read_diagrams(drawn) if panels else "",
         tuple(reason for run in runs for reason in _reasons(run))[:MOST_REASONS],
-        _errors(runs[0], runs, pens),
+        _errors(facts, runs[0], runs, pens),
         tuple(notes),
     )
 
@@ -211,7 +198,7 @@ def _size(value: float | None) -> str:
 # --- errors by nearness ---------------------------------------------------------------------------------------------------
 
 
-def _errors(run: RunFacts, runs: Sequence[RunFacts], pens: Mapping[str, Pen]) -> Errors | None:
+def _errors(facts: Facts, run: RunFacts, runs: Sequence[RunFacts], pens: Mapping[str, Pen]) -> Errors | None:
     """The error of the best variant in bands of nearness, with that of the constant baseline."""
     domain = run.uncertainty["domain"]
     if domain is None:
@@ -224,6 +211,7 @@ def _errors(run: RunFacts, runs: Sequence[RunFacts], pens: Mapping[str, Pen]) ->
             interval(each["error"]),
             interval(each["baseline"]),
             interval(each["gain"]),
+            interval(each["skill"]) if "skill" in each and facts.task != "regression" else None,
             "inside" if each["inside"] else "outside",
         )
         for each in domain["bands"]
@@ -236,7 +224,7 @@ def _errors(run: RunFacts, runs: Sequence[RunFacts], pens: Mapping[str, Pen]) ->
         lines = [(pens[run.name], [band.error for band in bands]), (guess, [band.guess for band in bands])]
         labels = [f"{band.name}\n{band.rows} rows" for band in bands]
         svg = scores_by_band("errors", "error by nearness to training rows", labels, lines, likeness, error)
-        panels = (Panel(Markup(svg)),)
+        panels = (Panel(Markup(svg), size="wide"),)
         legend = (LegendItem(pens[run.name], run.name), LegendItem(guess, "a constant"))
     farthest = domain["model"]["farthest"]
     beyond = (
@@ -247,9 +235,19 @@ def _errors(run: RunFacts, runs: Sequence[RunFacts], pens: Mapping[str, Pen]) ->
     text = (
         f"The {error} of {run.name} by {likeness} to the nearest training row, beside that of a constant guess on the same rows. "
         f"New rows whose {likeness} is one where the model was better than the constant are inside its domain, others are "
-        f"outside{beyond}. {_trend(domain['model']['why'])}"
+        f"outside{beyond}. {_by_probabilities(facts)}{_trend(domain['model']['why'])}"
     )
     return Errors(f"Error by {likeness} to the nearest training row", text, panels, legend, likeness, run, bands)
+
+
+def _by_probabilities(facts: Facts) -> str:
+    """What decides of classes, as a sentence; empty for numbers, where the error itself decides."""
+    if facts.task == "regression":
+        return ""
+    return (
+        "Better goes by probabilities, not by what is called: the gain in probabilities is how much nearer to the truth they are "
+        "than the constant's (mean squared distance, Brier). "
+    )
 
 
 def _trend(why: str) -> str:

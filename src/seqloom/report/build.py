@@ -6,8 +6,10 @@ same folder gives the same bytes.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,25 +17,67 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from seqloom.files import write_text
-from seqloom.report.belief import Grid, Line, belief_section
+from seqloom.files import write_json, write_text
+from seqloom.report.belief import belief_section
+from seqloom.report.confusion import checked, confusion_json
+from seqloom.report.curves import training_section
 from seqloom.report.data import data_section, findings_of, worst
-from seqloom.report.facts import Facts, RunFacts, read_facts
-from seqloom.report.figures import curve_groups, curve_legend, pens_of, prediction_groups
+from seqloom.report.facts import CONFUSION, Facts, RunFacts, read_facts
+from seqloom.report.figures import pens_of, prediction_groups
+from seqloom.report.grids import grid_sections
+from seqloom.report.nested import nested_section
 from seqloom.report.partition import LEAKS, leak, partition_section
 from seqloom.report.slices import slices_section
 from seqloom.report.strips import Scale
+from seqloom.report.tables import Grid, Line
 from seqloom.report.words import count, duration, interval, named, number, parts, plain, plural, recipe
 
+RATE = "rate-never-changed"
+"""Code of the finding that a comparison of schedules compares nothing."""
 
-def write_report(folder: Path) -> Path:
+
+def write_report(folder: Path, confusion: Sequence[str | Sequence[float]] | None = None) -> Path:
     """Write `report.html` of an experiment or run folder, finished or not, and give its path.
 
-    RunError if it is no such folder or a file in it is damaged. What is missing is left out and, if it is members that
-    are missing, said.
+    `confusion`: thresholds of each confusion matrix of a regression, such as `50,500`. They are kept in `confusion.json` with the
+    matrices, and drawn again by later reports; None leaves them as they are, an empty list forgets them.
+
+    RunError if it is no such folder or a file in it is damaged, ConfigError for thresholds that cannot be. What is missing is
+    left out and, if it is members that are missing, said.
     """
-    path = folder / "report.html"
-    write_text(path, report_html(read_facts(folder)))
+    return _write(folder, _with(read_facts(folder), confusion))
+
+
+def report(folder: Path, confusion: Sequence[str | Sequence[float]] | None = None) -> dict[str, Any]:
+    """What `seqloom report --json` says: the report's path, its confusion matrices, and how many members are finished.
+
+    Arguments and errors as for `write_report`.
+    """
+    started = time.monotonic()
+    facts = _with(read_facts(folder), confusion)
+    path = _write(folder, facts)
+    return {
+        "command": "report",
+        "path": path.as_posix(),
+        "seconds": round(time.monotonic() - started, 3),
+        "findings": list(facts.board.get("findings", ())),
+        "verdict": facts.verdict,
+        "members": {"finished": facts.finished, "planned": facts.planned},
+        "confusion": confusion_json(facts),
+    }
+
+
+def _with(facts: Facts, confusion: Sequence[str | Sequence[float]] | None) -> Facts:
+    return facts if confusion is None else replace(facts, thresholds=checked(facts, confusion))
+
+
+def _write(folder: Path, facts: Facts) -> Path:
+    path, kept = folder / "report.html", folder / CONFUSION
+    write_text(path, report_html(facts))
+    if facts.thresholds:
+        write_json(kept, {"thresholds": [list(each) for each in facts.thresholds], "matrices": confusion_json(facts)})
+    else:
+        kept.unlink(missing_ok=True)
     return path
 
 
@@ -49,19 +93,21 @@ def report_html(facts: Facts) -> str:
         "unfinished": _unfinished(facts),
         "leak": leak(facts),
         "alert": _alert(facts),
+        "void": [each["message"] for each in facts.board.get("findings", ()) if each["code"] == RATE],
         "key_facts": _key_facts(facts),
         "pens": pens,
         "board": _board(facts),
         "progress": [] if facts.complete else [_progress(facts, run) for run in facts.runs],
         "differences": _differences(facts),
         "settings": [_settings(run) for run in facts.runs],
+        "nested": nested_section(facts),
+        "grids": grid_sections(facts),
         "slices": slices_section(facts),
         "belief": belief_section(facts, pens),
         "data": data_section(facts),
         "partition": partition_section(facts, pens),
         "predictions": prediction_groups(facts, pens),
-        "curves": curve_groups(facts),
-        "curve_legend": curve_legend(),
+        "curves": training_section(facts, pens),
         "origin": _origin(facts),
     }
     return _template(facts).render(view, sections=_sections(view))
@@ -90,7 +136,9 @@ def _template(facts: Facts) -> jinja2.Template:
 def _sections(view: Mapping[str, Any]) -> list[tuple[str, str]]:
     headings = {
         "leaderboard": "Leaderboard" if view["board"].rows else "Progress",
+        "nested": "Choice by inner folds",
         "differences": "Paired differences",
+        "grids": "Settings varied together",
         "variants": "Variants",
         "slices": "Parts of the test rows",
         "belief": "How far to believe it",
@@ -229,7 +277,13 @@ def _progress(facts: Facts, run: RunFacts) -> dict[str, Any]:
         "done": f"{len(run.finished)} of {most}{run.planned}",
         "folds": f"{len(folds)} of {facts.n_folds}" if facts.n_folds else len(folds),
         "seeds": f"{len(seeds)} of {most if n_seeds > 1 else ''}{n_seeds}",
+        "valid": _mean_valid(run),
     }
+
+
+def _mean_valid(run: RunFacts) -> str:
+    known = [score for score in run.valid_scores if not math.isnan(score)]
+    return number(sum(known) / len(known)) if known else ""
 
 
 def _listed(numbers: Sequence[int]) -> str:

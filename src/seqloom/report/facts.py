@@ -1,7 +1,6 @@
 """What a run or experiment folder holds, finished or not, read into frozen values.
 
-Decides what counts as planned and finished, and how predictions are averaged before they are drawn. Nothing is scored
-anew here: scores and intervals are those the folder holds.
+Decides what counts as planned and finished. Nothing is scored anew here: scores and intervals are those the folder holds.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from seqloom.errors import RunError
-from seqloom.metrics import METRICS
+from seqloom.metrics import METRICS, default_metrics
+from seqloom.report.members import Curves, Predictions, damaged, read_curves, read_predictions, read_table
 from seqloom.stats import Interval
 
 N_NAMED_ROWS = 5
+CONFUSION = "confusion.json"
+"""Holds the thresholds that confusion matrices were asked for, and the matrices."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,8 @@ class RunFacts:
     seconds: float | None = None
     curve: Mapping[str, float | None] | None = None
     """The primary metric at the `last` epoch, at the one kept (`early_stopped`), and at the `best_on_test`."""
+    valid_scores: tuple[float, ...] = ()
+    """The primary metric on valid rows of every finished member, NaN where undefined."""
     calibrators: tuple[Mapping[str, Any], ...] = ()
     """Of every member: `fold`, `seed`, `method`, `why`; empty for a regression."""
 
@@ -90,6 +91,10 @@ class Facts:
     """What the user wrote; empty without an experiment file."""
     unused: tuple[Mapping[str, Any], ...]
     """Per reason: `reason`, `count`, `ids` of the first rows."""
+    thresholds: tuple[tuple[float, ...], ...] = ()
+    """What confusion matrices of a regression were asked for, each by the thresholds between its classes."""
+    order: tuple[str, ...] = ()
+    """Names of the variants as the settings have them."""
 
     @property
     def n_folds(self) -> int:
@@ -107,6 +112,11 @@ class Facts:
         return sum(run.planned for run in self.runs)
 
     @property
+    def log(self) -> bool:
+        """Whether the target is learnt as a logarithm."""
+        return str((self.data.get("target") or {}).get("transform", "")).startswith("log")
+
+    @property
     def complete(self) -> bool:
         """Whether every variant is evaluated."""
         return bool(self.runs) and all(run.evaluated for run in self.runs)
@@ -115,65 +125,6 @@ class Facts:
         """Direction of a metric."""
         known: Mapping[str, bool] = self.board.get("higher_is_better", {})
         return known[metric] if metric in known else metric not in METRICS or METRICS[metric].higher_is_better
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Test predictions of all members of a run, M = rows times seeds.
-
-    `classes`: names in the order of `pred`, empty unless there is one target of classes. `target` holds values, class
-    indices or 0/1; NaN where missing, or where it is a bound of the true value, which `limit` then holds, NaN elsewhere.
-    """
-
-    columns: tuple[str, ...]
-    classes: tuple[str, ...]
-    fold: np.ndarray  # int64 (M,)
-    seed: np.ndarray  # int64 (M,)
-    row: np.ndarray  # int64 (M,)
-    target: np.ndarray  # float64 (M, columns)
-    pred: np.ndarray  # float64 (M, T): values, or probabilities
-    limit: np.ndarray  # float64 (M, columns)
-    bounds: np.ndarray  # int8 (M, columns): 1 where the true value is at least the limit, -1 at most, 0 without a limit
-
-    def members(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Target (N, columns) and pred (N, T) of each fold and seed."""
-        return [(self.target[own], self.pred[own]) for own in self.member_rows()]
-
-    def member_rows(self) -> list[np.ndarray]:
-        """Where each fold and seed stands, int64 (N,)."""
-        return _equal(np.stack([self.fold, self.seed], axis=1))
-
-    def averaged(self) -> tuple[np.ndarray, np.ndarray]:
-        """Target (N, columns) and pred (N, T), one line per fold and row, the seeds' predictions averaged."""
-        first, place = self._lines
-        n_seeds = np.bincount(place)
-        sums = [np.bincount(place, weights=column) for column in self.pred.T]
-        return self.target[first], np.stack(sums, axis=1) / n_seeds[:, None]
-
-    def averaged_limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Limits (N, columns) and bounds (N, columns) of the lines of `averaged`."""
-        first, _ = self._lines
-        return self.limit[first], self.bounds[first]
-
-    @cached_property
-    def _lines(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where each fold and row stands first, int64 (N,), and the line of every prediction, int64 (M,)."""
-        keys = np.stack([self.fold, self.row], axis=1)
-        _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        return first, place.reshape(-1)
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Losses and scores of S members over E epochs; NaN after a member stopped."""
-
-    epoch: np.ndarray  # int64 (E,)
-    tracks: Mapping[str, np.ndarray]  # float64 (S, E): train_loss, valid_loss, valid_score, test_score
-
-    @property
-    def n_members(self) -> int:
-        """S."""
-        return max((len(track) for track in self.tracks.values()), default=0)
 
 
 def read_facts(folder: Path) -> Facts:
@@ -194,7 +145,7 @@ def read_facts(folder: Path) -> Facts:
         runs=runs,
         verdict=board.get("verdict", ""),
         task=board.get("task") or of_run.get("task") or (data.get("target") or {}).get("task", ""),
-        primary=board.get("primary") or of_run.get("primary", ""),
+        primary=board.get("primary") or of_run.get("primary") or _usual_metric(runs, data),
         metrics=tuple(board.get("metrics") or of_run.get("metrics", {})),
         board=board,
         data=data,
@@ -202,48 +153,9 @@ def read_facts(folder: Path) -> Facts:
         environment=_json(folder / "environment.json"),
         config=_text(folder / "config.toml"),
         unused=_unused(folder / "partition.parquet", audit),
+        thresholds=tuple(map(tuple, _json(folder / CONFUSION).get("thresholds", ()))),
+        order=tuple(_toml(folder / "resolved.toml").get("experiment", ())) or tuple(run.name for run in runs),
     )
-
-
-def read_predictions(path: Path) -> Predictions | None:
-    """The predictions of a run; None if there is no such file."""
-    if not path.exists():
-        return None
-    table = _parquet(path)
-    names = table.column_names
-    bounds = {"target_bound" + name.removeprefix("target") for name in names if name.split("_")[0] == "target"}
-    targets = [name for name in names if name.split("_")[0] == "target" and name not in bounds]
-    after = [name for name in names[names.index(targets[-1]) + 1 :] if name not in bounds]
-    single = targets == ["target"]
-    classes = [name.removeprefix("pred_") for name in after if name != "pred"] if single and len(after) > 1 else []
-    values = np.stack([_target(table[name], classes) for name in targets], axis=1)
-    signs = np.stack([_signs(table, name) for name in targets], axis=1)
-    return Predictions(
-        columns=tuple(name.removeprefix("target_") for name in targets),
-        classes=tuple(classes),
-        **{name: table[name].to_numpy().astype(np.int64) for name in ("fold", "seed", "row")},
-        target=np.where(signs == 0, values, np.nan),
-        limit=np.where(signs == 0, np.nan, values),
-        bounds=signs,
-        pred=np.stack([table[name].to_numpy() for name in after if not (classes and name == "pred")], axis=1),
-    )
-
-
-def read_curves(folder: Path) -> Curves | None:
-    """The curves of a run's members, finished or not; None if there are none."""
-    tables = [_parquet(path) for path in sorted(folder.glob("fold-*/seed-*/curves.parquet"))]
-    tables = [table for table in tables if len(table)]
-    if not tables:
-        return None
-    epochs = np.unique(np.concatenate([table["epoch"].to_numpy() for table in tables]))
-    tracks = {}
-    for name in ("train_loss", "valid_loss", "valid_score", "test_score"):
-        track = np.full((len(tables), len(epochs)), np.nan)
-        for own, table in zip(track, tables, strict=True):
-            if name in table.column_names:
-                own[np.searchsorted(epochs, table["epoch"].to_numpy())] = table[name].to_numpy()
-        tracks[name] = track
-    return Curves(epochs, tracks)
 
 
 def interval(score: Mapping[str, float | None]) -> Interval:
@@ -281,7 +193,7 @@ def _is_run(folder: Path) -> bool:
 
 def _run(name: str, folder: Path, n_folds: int, resolved: Mapping[str, Any] | None = None) -> RunFacts:
     resolved = _toml(folder / "resolved.toml") or resolved or {}
-    done = folder.glob("fold-*/seed-*/done")
+    done = list(folder.glob("fold-*/seed-*/done"))
     finished = sorted(
         (int(path.parent.parent.name.removeprefix("fold-")), int(path.parent.name.removeprefix("seed-")))
         for path in done
@@ -295,7 +207,17 @@ def _run(name: str, folder: Path, n_folds: int, resolved: Mapping[str, Any] | No
         # Which predictors are fitted once per fold whatever `seeds` says is not written in the folder.
         planned=max(n_folds * int(resolved.get("train", {}).get("seeds", 1)), len(finished)),
         evaluated=False,
+        valid_scores=tuple(float(_json(path).get("valid_score", math.nan)) for path in sorted(done)),
     )
+
+
+def _usual_metric(runs: Sequence[RunFacts], data: Mapping[str, Any]) -> str:
+    """The metric that comes first once there are scores; empty if that is not known."""
+    asked = next(
+        (run.resolved["report"]["metrics"] for run in runs if run.resolved.get("report", {}).get("metrics")), ()
+    )
+    task = (data.get("target") or {}).get("task", "")
+    return str(next(iter(asked or default_metrics(task)))) if task else ""
 
 
 def _scored(run: RunFacts, row: Mapping[str, Any] | None) -> RunFacts:
@@ -331,36 +253,11 @@ def _unused(path: Path, audit: Mapping[str, Any]) -> tuple[Mapping[str, Any], ..
         return ()
     ids: dict[str, list[str]] = {reason: [] for reason in counts}
     if path.exists():
-        table = _parquet(path, columns=["row", "id", "reason"], filters=[("role", "=", "unused")])
+        table = read_table(path, columns=["row", "id", "reason"], filters=[("role", "=", "unused")])
         for reason in counts:
             own = table.filter(pc.equal(table["reason"], reason))
             ids[reason] = list(dict.fromkeys(own["id"].slice(0, 50).to_pylist()))[:N_NAMED_ROWS]
     return tuple({"reason": reason, "count": count, "ids": ids[reason]} for reason, count in counts.items())
-
-
-def _signs(table: pa.Table, name: str) -> np.ndarray:
-    """The bounds of a target column, int8 (M,); 0 without a column of them."""
-    signs = "target_bound" + name.removeprefix("target")
-    if signs not in table.column_names:
-        return np.zeros(len(table), np.int8)
-    above, below = (np.asarray(pc.equal(table[signs], each).to_numpy()) for each in (">", "<"))
-    return above.astype(np.int8) - below.astype(np.int8)
-
-
-def _target(column: pa.ChunkedArray, classes: Sequence[str]) -> np.ndarray:
-    if classes:
-        return pc.index_in(column, pa.array(classes)).cast(pa.float64()).to_numpy()
-    if not pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-    return column.to_numpy()
-
-
-def _equal(keys: np.ndarray) -> list[np.ndarray]:
-    """Indices of equal lines of keys (M, K), by ascending key."""
-    _, place = np.unique(keys, axis=0, return_inverse=True)
-    place = place.reshape(-1)
-    order = np.argsort(place, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
 
 
 def _text(path: Path) -> str:
@@ -371,7 +268,7 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(_text(path) or "{}")
     except ValueError as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return found
 
 
@@ -379,17 +276,4 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(path))
     except ValueError as error:
-        raise _damaged(path, error) from None
-
-
-def _parquet(path: Path, **options: Any) -> pa.Table:
-    try:
-        return pq.read_table(path, **options)
-    except pa.ArrowInvalid as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path}: damaged ({error}); delete it and run the same compare or train command again to write it anew"
-    )
+        raise damaged(path, error) from None

@@ -1,25 +1,23 @@
-"""Which figures show the predictions and the training of the variants, and the words beside them.
+"""Which figures show the predictions of the variants, and the words beside them.
 
 Decides what is averaged over what before it is drawn, and what is folded away. Drawing is in `plots`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from markupsafe import Markup
 
-from seqloom.metrics import score
-from seqloom.report.facts import Facts, Predictions, RunFacts
+from seqloom.metrics import METRICS, score
+from seqloom.report.confusion import CALLED, Confusion, matrices
+from seqloom.report.facts import Facts, RunFacts
+from seqloom.report.members import Predictions
 from seqloom.report.plots import (
-    MARKS,
     MOST_POINTS,
-    Line,
-    Pen,
-    epochs,
     mean_precision,
     mean_roc,
     predicted_against_true,
@@ -28,6 +26,7 @@ from seqloom.report.plots import (
 )
 from seqloom.report.search import positives_of, search_of
 from seqloom.report.strips import Scale
+from seqloom.report.svg import MARKS, Line, Pen
 from seqloom.report.words import count, interval, named, number, plural
 
 MOST_POINTS_IN_ALL = 8_000
@@ -49,12 +48,6 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (4.0, 1.5), (1.0, 1.2))
 MARK_ORDER = tuple(MARKS)
 """By the turn of the colours, for models; one after the other, for baselines."""
 
-TRACKS = {
-    "train_loss": ("loss on training rows", Pen("c1")),
-    "valid": ("loss or score on valid rows", Pen("c2")),
-    "test_score": ("score on test (never used for choosing; optimistic)", Pen("c4", (3.0, 2.0))),
-}
-
 
 @dataclass(frozen=True)
 class Panel:
@@ -64,7 +57,7 @@ class Panel:
     title: str = ""
     note: str = ""
     text: str = ""
-    size: Literal["small", "large"] = "large"
+    size: Literal["tiny", "small", "large", "wide"] = "large"
 
 
 @dataclass(frozen=True)
@@ -99,41 +92,6 @@ class Dots:
 
 
 @dataclass(frozen=True)
-class Confusion:
-    """A confusion matrix, laid out by rows of true classes."""
-
-    name: str
-    classes: tuple[str, ...]
-    counts: np.ndarray  # int64 (K, K)
-
-    @property
-    def numbered(self) -> bool:
-        """Whether classes go by number above the columns, because their names are too wide."""
-        return sum(map(len, self.classes)) > 50
-
-    @property
-    def columns(self) -> list[str]:
-        """Headings of the columns."""
-        return [str(place + 1) for place in range(len(self.classes))] if self.numbered else list(self.classes)
-
-    @property
-    def rows(self) -> Iterator[Mapping[str, object]]:
-        """Name, place, recall and cells (count, share, shade) of every true class."""
-        for place, (name, counts) in enumerate(zip(self.classes, self.counts, strict=True)):
-            total = counts.sum()
-            shares = counts / max(total, 1)
-            yield {
-                "name": f"{place + 1} {name}" if self.numbered else name,
-                "place": place,
-                "recall": shares[place] if total else float("nan"),
-                "cells": [
-                    {"count": int(n), "share": share, "shade": f"{share**0.5:.2f}".lstrip("0")}
-                    for n, share in zip(counts, shares, strict=True)
-                ],
-            }
-
-
-@dataclass(frozen=True)
 class Group:
     """Figures that belong together under one heading, folded away or not."""
 
@@ -141,7 +99,7 @@ class Group:
     text: str = ""
     panels: tuple[Panel, ...] = ()
     legend: tuple[LegendItem, ...] = ()
-    confusion: Confusion | None = None
+    confusions: tuple[Confusion, ...] = ()
     dots: Dots | None = None
     folded: bool = field(default=False, kw_only=True)
 
@@ -165,47 +123,17 @@ def prediction_groups(facts: Facts, pens: Mapping[str, Pen]) -> list[Group]:
     if not found:
         return []
     if facts.task == "regression":
-        return [*_regression(facts, found), *_search(facts, found, pens)]
+        return [
+            *_regression(facts, found),
+            *_by_target(facts, found),
+            *_search(facts, found, pens),
+            *_divided(facts, found),
+        ]
     if facts.task == "binary":
-        return _search(facts, found, pens)
+        return [*_search(facts, found, pens), *_divided(facts, found)]
     if facts.task == "multiclass":
-        return _multiclass(found)
+        return _multiclass(facts, found)
     return _multilabel(found) if facts.task == "multilabel" else []
-
-
-def curve_groups(facts: Facts) -> list[Group]:
-    """Losses and scores by epoch of every variant that is a net."""
-    groups = []
-    for place, run in enumerate(run for run in facts.runs if run.curves is not None):
-        assert run.curves is not None
-        losses = [("train_loss", TRACKS["train_loss"][1]), ("valid_loss", TRACKS["valid"][1])]
-        scores = [("valid_score", TRACKS["valid"][1]), ("test_score", TRACKS["test_score"][1])]
-        label = facts.primary or "score"
-        panels = (
-            Panel(Markup(epochs(f"loss-{place}", "loss by epoch", run.curves, losses, "loss"))),
-            Panel(Markup(epochs(f"score-{place}", "score by epoch", run.curves, scores, label))),
-        )
-        n = run.curves.n_members
-        title = f"{run.name} ({n} member{'s' if n > 1 else ''})"
-        groups.append(Group(title, _other_epochs(facts, run), panels, folded=place >= MOST_OPEN // 2))
-    return groups
-
-
-def curve_legend() -> list[LegendItem]:
-    """The lines of all curves."""
-    return [LegendItem(pen, text) for text, pen in TRACKS.values()]
-
-
-def _other_epochs(facts: Facts, run: RunFacts) -> str:
-    curve = run.curve or {}
-    if curve.get("early_stopped") is None:
-        return ""
-    return (
-        f"{facts.primary} on the test rows watched (1,000 at most) at the epoch kept:"
-        f" {number(curve['early_stopped'])}; at the last epoch: {number(curve.get('last'))};"
-        f" at the best epoch on test rows: {number(curve.get('best_on_test'))}"
-        " (optimistic, never reported as a score)."
-    )
 
 
 Found = list[tuple[RunFacts, Predictions]]
@@ -215,9 +143,8 @@ BOUNDS_DRAWN = " Triangles are rows whose target is a bound; they point to where
 
 def _regression(facts: Facts, found: Found) -> list[Group]:
     columns = found[0][1].columns
-    averaged = {run.name: predicted.averaged() for run, predicted in found}
-    target = facts.data.get("target") or {}
-    log = str(target.get("transform", "")).startswith("log")
+    log, target = facts.log, facts.data.get("target") or {}
+    averaged = {run.name: predicted.averaged(log=log) for run, predicted in found}
     thresholds = [target[key] for key in ("positive_below", "positive_above") if target.get(key) is not None]
     threshold = thresholds[0] if thresholds else None
     panels: list[list[Panel]] = [[] for _ in found]  # by variant
@@ -268,6 +195,30 @@ def _regression(facts: Facts, found: Found) -> list[Group]:
         for v, ((run, _), own) in enumerate(zip(found, panels, strict=True))
     ]
     return [head, *each]
+
+
+def _by_target(facts: Facts, found: Found) -> list[Group]:
+    """Of several targets, the score of each."""
+    columns = found[0][1].columns
+    if len(columns) == 1:
+        return []
+    own_units = facts.board.get("scale") == "original units"
+    metric = facts.primary if own_units and facts.primary in METRICS else "spearman"
+    by_run = [_by_column(predicted, metric, "regression") for _, predicted in found]
+    known = (~np.isnan(found[0][1].averaged()[0])).sum(axis=0)
+    rows = tuple(
+        DotsRow(columns[c], (count(known[c]),), tuple(float(own[c]) for own in by_run))
+        for c in range(min(len(columns), MOST_LINES))
+    )
+    scale = Scale.of([value for row in rows for value in row.values])
+    if scale is None:
+        return []
+    caption = (
+        f"{metric} of every target on its test rows, mean over folds and seeds; without interval, so small differences between "
+        f"variants say nothing.{_of_all(len(columns), 'targets')}"
+    )
+    runs = tuple(run for run, _ in found)
+    return [Group("Scores by target", dots=Dots(caption, "target", metric, ("rows",), runs, rows, scale))]
 
 
 def _drawable(y: np.ndarray, p: np.ndarray, *, log: bool) -> np.ndarray:
@@ -332,30 +283,20 @@ def _search(facts: Facts, found: Found, pens: Mapping[str, Pen]) -> list[Group]:
     return [Group(f"Search for positives: {positives_of(facts, found[0][1])}", " ".join(said), panels, tuple(legend))]
 
 
-def _multiclass(found: Found) -> list[Group]:
-    matrices = []
-    for run, predicted in found:
-        target, pred = predicted.averaged()
-        known = ~np.isnan(target[:, 0])
-        k = len(predicted.classes)
-        pairs = target[known, 0].astype(np.int64) * k + pred[known].argmax(axis=1)
-        matrices.append(Confusion(run.name, predicted.classes, np.bincount(pairs, minlength=k * k).reshape(k, k)))
-    counts = matrices[0].counts.sum(axis=1)
+def _divided(facts: Facts, found: Found) -> list[Group]:
+    """Confusion matrices of two classes, and of numbers divided at thresholds."""
+    return [group for own in matrices(facts, found) if own for group in _confusions(own, found)]
+
+
+def _multiclass(facts: Facts, found: Found) -> list[Group]:
+    own = matrices(facts, found)[0]
+    groups = _confusions(own, found) if len(own[0].classes) <= MOST_CLASSES else []
+    counts = own[0].counts.sum(axis=1)
     with np.errstate(invalid="ignore"):
-        recall = [each.counts.diagonal() / each.counts.sum(axis=1) for each in matrices]
-    text = (
-        "Counts of test rows; a cell is shaded by its share of the row (the square root of it, so that mistakes show)."
-        f"{_averaging(found)}{' Columns go by the number of the class.' if matrices[0].numbered else ''}"
-    )
-    groups = []
-    if len(matrices[0].classes) <= MOST_CLASSES:
-        groups = [
-            Group(f"Confusion matrix of {matrices[0].name}, first of the leaderboard", text, confusion=matrices[0])
-        ]
-        groups += [Group(f"Confusion matrix of {each.name}", "", confusion=each, folded=True) for each in matrices[1:]]
+        recall = [each.counts.diagonal() / each.counts.sum(axis=1) for each in own]
     order = np.argsort(-counts, kind="stable")[:MOST_LINES]
     rows = tuple(
-        DotsRow(matrices[0].classes[k], (count(counts[k]),), tuple(float(own[k]) for own in recall)) for k in order
+        DotsRow(own[0].classes[k], (count(counts[k]),), tuple(float(each[k]) for each in recall)) for k in order
     )
     caption = f"Recall of every class: the share of its test rows that are called it.{_of_all(len(counts), 'classes')}"
     runs = tuple(run for run, _ in found)
@@ -363,10 +304,30 @@ def _multiclass(found: Found) -> list[Group]:
     return [*groups, Group("Recall by class", dots=dots)]
 
 
+def _confusions(own: Sequence[Confusion], found: Found) -> list[Group]:
+    """The first variant's matrix, those of the others folded away."""
+    first = own[0]
+    two = not first.thresholds and len(first.classes) == 2
+    how = f" {first.classes[1]} is called at a probability of {CALLED} or more." if two else ""
+    text = ("Counts of test rows, and their share of the row" if first.with_shares else "Counts of test rows") + (
+        f"; a cell is shaded by that share (the square root of it, so that mistakes show).{how}{_averaging(found)}"
+        f"{' Columns go by the number of the class.' if first.numbered else ''}"
+    )
+    title = f"Confusion matrix of {first.name}, first of the leaderboard"
+    if first.thresholds:
+        at = " / ".join(f"{each:,.10g}" for each in first.thresholds)
+        title = f"Confusion of {first.of}, divided at {at}: {first.name}, first of the leaderboard"
+    head = Group(title, text, confusions=(first,))
+    if len(own) == 1:
+        return [head]
+    others = "Confusion matrices of the other variants" if len(own) > 2 else f"Confusion matrix of {own[1].name}"
+    return [head, Group(others, "", confusions=tuple(own[1:]), folded=True)]
+
+
 def _multilabel(found: Found) -> list[Group]:
     columns = found[0][1].columns
     target = found[0][1].averaged()[0]
-    by_run = [_auroc_by_label(predicted) for _, predicted in found]
+    by_run = [_by_column(predicted, "auroc", "binary") for _, predicted in found]
     known, positive = (~np.isnan(target)).sum(axis=0), np.nansum(target, axis=0)
     rows = tuple(
         DotsRow(columns[c], (count(known[c]), count(positive[c])), tuple(float(own[c]) for own in by_run))
@@ -382,11 +343,11 @@ def _multilabel(found: Found) -> list[Group]:
     return [Group("AUROC by label", dots=Dots(caption, "label", "AUROC", ("rows", "positive"), runs, rows, scale))]
 
 
-def _auroc_by_label(predicted: Predictions) -> np.ndarray:
-    """Float64 (columns,), mean over the members where it is defined."""
+def _by_column(predicted: Predictions, metric: str, task: Literal["binary", "regression"]) -> np.ndarray:
+    """The metric of each target column, float64 (columns,), mean over the members where it is defined."""
     values = np.array(
         [
-            [score("auroc", "binary", y[:, c : c + 1], p[:, c : c + 1]) for c in range(y.shape[1])]
+            [score(metric, task, y[:, c : c + 1], p[:, c : c + 1]) for c in range(y.shape[1])]
             for y, p in predicted.members()
         ]
     )

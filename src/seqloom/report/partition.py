@@ -15,7 +15,9 @@ from markupsafe import Markup
 from seqloom.report.data import Listing, findings_of, in_percent
 from seqloom.report.facts import Facts, RunFacts, interval
 from seqloom.report.figures import LegendItem, Panel
-from seqloom.report.plots import Pen, histogram, scores_by_band
+from seqloom.report.plots import histogram, scores_by_band
+from seqloom.report.svg import Pen
+from seqloom.report.tables import ScoreTable
 from seqloom.report.words import DASH, count, number, plural, recipe
 from seqloom.stats import Interval
 
@@ -242,11 +244,7 @@ class BandScores:
     text: str
     panels: tuple[Panel, ...]
     legend: tuple[LegendItem, ...]
-    runs: tuple[RunFacts, ...]
-    header: str
-    rows: tuple[tuple[str, str, tuple[Interval, ...]], ...]
-    """Band, its test rows, and the score of every run."""
-    notes: tuple[str, ...]
+    table: ScoreTable
 
 
 def _scores(facts: Facts, pens: Mapping[str, Pen]) -> BandScores | None:
@@ -270,16 +268,14 @@ def _scores(facts: Facts, pens: Mapping[str, Pen]) -> BandScores | None:
         lines = [(pens[run.name], [score(at, run) for at in range(len(bands))]) for run in drawn]
         labels = [f"{name}\n{band['rows']:,} rows" for name, band in zip(names, bands, strict=True)]
         svg = scores_by_band("bands", "score by band of likeness", labels, lines, likeness, facts.primary)
-        panels = (Panel(Markup(svg)),)
+        panels = (Panel(Markup(svg), size="wide"),)
         legend = tuple(LegendItem(pens[run.name], run.name) for run in drawn)
+    notes = tuple(f"{name}: {note}." for name, band in zip(names, bands, strict=True) for note in band.get("notes", ()))
     return BandScores(
         _how_to_read(facts, likeness),
         panels,
         legend,
-        runs,
-        likeness,
-        rows,
-        tuple(f"{name}: {note}." for name, band in zip(names, bands, strict=True) for note in band.get("notes", ())),
+        ScoreTable(likeness, "test rows", runs, rows, notes=notes),
     )
 
 

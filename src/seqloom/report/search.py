@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seqloom.report.facts import Facts, Predictions
+from seqloom.report.facts import Facts
+from seqloom.report.members import Predictions
 
 
 def search_of(facts: Facts, predicted: Predictions) -> list[tuple[np.ndarray, np.ndarray]] | None:

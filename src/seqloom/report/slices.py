@@ -6,24 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqloom.report.facts import Facts, RunFacts, interval
+from seqloom.report.facts import Facts, interval
+from seqloom.report.tables import ScoreTable
 from seqloom.report.words import count, plural
-from seqloom.stats import Interval
 
 WITHIN = {"mean": "mean over groups", "median": "median over groups", "weighted_mean": "mean weighted by rows"}
 
 
 @dataclass(frozen=True)
 class SliceTable:
-    """One property: each part, its test rows, and the score of every run."""
+    """One property and the scores of its parts."""
 
     title: str
-    header: str
-    counted: str
     text: str
-    runs: tuple[RunFacts, ...]
-    rows: tuple[tuple[str, str, tuple[Interval, ...]], ...]
-    notes: tuple[str, ...] = ()
+    table: ScoreTable
 
 
 def slices_section(facts: Facts) -> tuple[SliceTable, ...]:
@@ -44,7 +40,13 @@ def _parts(facts: Facts, found: Mapping[str, Any]) -> SliceTable:
     left += [f"{plural(found['unknown'], 'test row')} without a value are left out."] if found["unknown"] else []
     notes = tuple(f"{part['name']}: {note}." for part in found["slices"] for note in part.get("notes", ()))
     text = f"The {facts.primary} of the test rows of each part, with 95 % intervals drawn as in the leaderboard."
-    return SliceTable(f"Scores by {found['by']}", found["by"], "test rows", " ".join([text, *left]), runs, rows, notes)
+    by = found["by"]
+    name, colon, expression = by.partition(": ")
+    if colon and found["slices"] and name in (part["name"] for part in (*found["slices"], *found["too_small"])):
+        title, by = f"Scores of {name} ({expression}) and of the others", "part"
+    else:
+        title = f"Scores by {by}"
+    return SliceTable(title, " ".join([text, *left]), ScoreTable(by, "test rows", runs, rows, notes=notes))
 
 
 def _within(facts: Facts, found: Mapping[str, Any]) -> SliceTable:
@@ -58,4 +60,4 @@ def _within(facts: Facts, found: Mapping[str, Any]) -> SliceTable:
         f"The {found['metric']} of the rows of each group by themselves: how well rows of one group are told apart, where the "
         f"score of all rows also rewards telling groups apart. Groups are drawn for the intervals. {found['note']}."
     )
-    return SliceTable("Scores within groups", "summary", "groups", text, runs, rows)
+    return SliceTable("Scores within groups", text, ScoreTable("summary", "groups", runs, rows))

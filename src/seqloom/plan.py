@@ -18,6 +18,7 @@ from seqloom.joined import read_tables
 from seqloom.registry import validated
 from seqloom.run import Member
 from seqloom.sections import Sections
+from seqloom.slices import slices_of
 from seqloom.split.audit import Audit
 from seqloom.split.base import TEST, TRAIN, VALID, Partition
 from seqloom.split.make import make_partition
@@ -71,6 +72,8 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     variants = [resolve(draft, table, target) for draft in asked]
     refuse_unused(sections, variants)
     refuse_twins(variants)
+    for by in variants[0].report.by:  # what is not there is told now, not when all is trained
+        slices_of(table, by)
     partition, audit = make_partition(variants[0].split, table, scores, strata_of(target, scores))
     table = replace(table, findings=(*table.findings, *_unseen_classes(table, target, scores, partition)))
     if bounds is not None:

@@ -36,8 +36,8 @@ class ReportSection(Recipe):
     draws: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap draws of every interval."""
     by: tuple[str, ...] = ("length",)
-    """Parts of the test rows that are scored by themselves: by `length`, `group`, a column, or an expression as in `--where`.
-    Bands of identity to the nearest training row are always scored."""
+    """Parts of the test rows that are scored by themselves: by `length`, `group`, a column, or an expression as in `--where`,
+    which may have a name: `nine-mers: len(sequence) == 9`. Bands of identity to the nearest training row are always scored."""
 
 
 PLAIN_SECTIONS: Mapping[str, type[Recipe]] = {

@@ -22,6 +22,7 @@ from seqloom.evaluation import score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
+from seqloom.lookup import keep_lookups
 from seqloom.plan import Plan, make_plan
 from seqloom.predict.base import Dims, Job
 from seqloom.predict.fitting import fit_models
@@ -111,8 +112,9 @@ def compare(
     if board["nested"] is not None:
         log(f"nested: {board['nested']['verdict']}")
     log(f"verdict: {board['verdict']}")
+    findings = tuple(Finding(**{**each, "rows": tuple(each["rows"])}) for each in board["findings"])
     report = folder / "report.html"
-    return Result(folder, board["verdict"], board["leaderboard"], plan.findings, seconds, report, board["nested"])
+    return Result(folder, board["verdict"], board["leaderboard"], findings, seconds, report, board["nested"])
 
 
 class Log:
@@ -145,6 +147,7 @@ def _open(plan: Plan, folder: Path, *, single: bool) -> dict[str, Path]:
     for variant in plan.variants:
         Run(folders[variant.name], variant).open(plan.config, {})
         _write_facts(folders[variant.name], plan)
+        keep_lookups(folders[variant.name], plan.table, variant.data)
     _keep_training_rows(plan, [each / TRAINING_ROWS for each in folders.values()])
     return folders
 
@@ -165,8 +168,7 @@ def _write_facts(folder: Path, plan: Plan) -> None:
     known = folder / "data.json"
     if known.exists():
         held = read_json(known)
-        for which in ("source", "test_source", "patch_source"):
-            old, new = held.get(which), plan.facts["data"][which]
+        for old, new in _sources(held, plan.facts["data"]):
             if old is not None and new is not None and old["sha256"] != new["sha256"]:
                 raise ConfigError(
                     f"{folder} was made from another version of {new['name']} (sha256 {old['sha256'][:12]}, now "
@@ -180,6 +182,14 @@ def _write_facts(folder: Path, plan: Plan) -> None:
     write_parquet(folder / "partition.parquet", plan.partition.as_table(plan.table))
     write_parquet(folder / "nearest.parquet", plan.audit.nearest)
     write_json(known, plan.facts["data"])
+
+
+def _sources(held: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Every file of an experiment as `data.json` tells it, in two versions; None where one has no such file."""
+    for which in ("source", "test_source", "patch_source"):
+        yield held.get(which), new[which]
+    for column, source in new["lookup_sources"].items():
+        yield held.get("lookup_sources", {}).get(column), source
 
 
 def _refuse_other_partition(folder: Path, plan: Plan) -> None:

@@ -1,0 +1,25 @@
+"""Every experiment file under examples/ says what can be done."""
+
+from pathlib import Path
+
+import pytest
+
+from seqloom.drafts import drafts
+from seqloom.registry import build, validated
+from seqloom.sections import PLAIN_SECTIONS, read_toml
+
+FOLDER = Path(__file__).parents[1] / "examples"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.toml")), ids=lambda path: path.relative_to(FOLDER).as_posix())
+def test_every_section_and_variant_of_an_example_is_known(path):
+    sections = read_toml(path)
+    made = drafts(sections, ("linear",))
+    assert len({draft.name for draft in made}) == len(made)
+    for draft in made:
+        build("predictor", draft.sections["predictor"])
+        for family, section in (("splitter", "split"), ("encoder", "encoder")):
+            if "kind" in draft.sections[section]:
+                build(family, draft.sections[section])
+        for name, cls in PLAIN_SECTIONS.items():
+            validated(cls, draft.sections[name], f"[{name}]")

@@ -286,6 +286,7 @@ def evaluate(run: Path, table: str, json_: bool, settings: tuple[str, ...], **fl
 @click.option("--perplexity", type=float, help="Of t-SNE: how many neighbours it keeps.")
 @click.option("--fold", type=int, help="Of the member whose embedding is drawn; the first by default.")
 @click.option("--seed", type=int, help="Of the member whose embedding is drawn; the first by default.")
+@click.option("--whole", is_flag=True, help="Draw vectors as the net reads them, with the random start they had.")
 @click.option(
     "--worst", metavar="2sd|N", help="Test rows with the largest errors, and which residues stand where in them."
 )

@@ -110,6 +110,8 @@ def _with_classes(section: DataSection, targets: tuple[str, ...], source: Any, *
             "id": main.roles.id or ID_COLUMN,
             "add": {},
             "patch": "",
+            "rename": {},
+            "lookup": {},
             "header": "",
             "wild_type": main.wild_type.sequence if main.wild_type is not None else "",
         }
@@ -137,7 +139,7 @@ def _joined(main: Table, test: Table) -> Table:
     if absent:
         raise DataError(
             f"{test.source.name} lacks the column(s) {', '.join(map(repr, absent))} that {main.source.name} has; "
-            f"it has {', '.join(test.data.column_names)}: rename them to match"
+            f"it has {', '.join(test.data.column_names)}: rename them to match, as by --set 'data.rename={{old=\"new\"}}'"
         )
     below = _cast(test, columns, main.data.schema)
     data = pa.concat_tables([main.data.select(columns), below]).append_column(SET_COLUMN, _sets(main, test))

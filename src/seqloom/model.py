@@ -7,7 +7,7 @@ Loading reads numbers and settings only and never executes anything from the fol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from seqloom.encode.base import FittedEncoder
 from seqloom.errors import DataError, MissingExtra, RunError
 from seqloom.files import read_arrays, read_json
 from seqloom.findings import Finding
+from seqloom.lookup import kept_lookups
 from seqloom.predict.base import Dims, Fitted
 from seqloom.run import Member, Run, read_resolved
 from seqloom.split.inputs import input_hashes
@@ -66,18 +67,20 @@ class Model:
         names = given.sequence or tuple(self.data["roles"]["sequences"])
         own = self.run.variant.data
         signs = self.run.variant.target.censoring._replace(needed=False) if targets else None
+        given = given.model_copy(update={"lookup": {**kept_lookups(self.folder, own), **given.lookup}})
         told = {} if given.wild_type else {"wild_type": own.wild_type, "first_site": own.first_site}
+        read = partial(read_table, source, renames=own.rename)
         try:
             section = self._section(given.model_copy(update=told), names)
-            return read_table(source, section, targets, for_prediction=not targets, censoring=signs)
+            return read(section, targets, for_prediction=not targets, censoring=signs)
         except DataError:
             if given.sequence:
                 raise
-            found = read_table(source, given, for_prediction=True)
+            found = read(given, for_prediction=True)
             if all(name in found.data.column_names for name in names):
                 raise
             section = self._section(given, found.roles.sequences)
-            return read_table(source, section, targets, for_prediction=not targets, censoring=signs)
+            return read(section, targets, for_prediction=not targets, censoring=signs)
 
     def findings(self, table: Table) -> tuple[Finding, ...]:
         """What to know before predictions of this table are believed, as far as its columns tell."""

@@ -21,6 +21,7 @@ def data_facts(table: Table, target: Target | None, section: DataSection) -> dic
         "test_source": read_source(section.test).as_json() if section.test else None,
         "patch_source": read_source(section.patch).as_json() if section.patch else None,
         "added_sources": {name: read_source(path).as_json() for name, path in section.add.items()},
+        "lookup_sources": {name: read_source(path).as_json() for name, path in section.lookup.items()},
         "where": section.where,
         "rows": table.n_rows,
         "roles": roles_json(table),

@@ -21,6 +21,7 @@ from seqloom.censored import with_bounds
 from seqloom.check import bad_symbols, check
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import N_NAMED_ROWS, Finding
+from seqloom.lookup import looked_up
 from seqloom.mutation.wild_type import WildType
 from seqloom.patch import patched
 from seqloom.read.columnar import ArrowStream, columnar_format, read_columnar, read_frame
@@ -34,6 +35,7 @@ from seqloom.registry import nearest
 from seqloom.replicates import aggregated
 from seqloom.roles import Columns, Roles, find_roles
 from seqloom.roles.mutants import write_out
+from seqloom.roles.renames import renamed
 from seqloom.roles.sequences import has_sequences
 from seqloom.tokens import Tokens
 from seqloom.where import rows_where
@@ -174,11 +176,13 @@ def read_table(
     for_prediction: bool = False,
     origin: Source | None = None,
     censoring: Censoring | None = UNSAID,
+    renames: Mapping[str, str] | None = None,
 ) -> Table:
     """The table in a file, on standard input (`-`) or in a DataFrame, with roles, and findings about its rows.
 
     `targets`: the user's target columns. With `for_prediction` targets may be absent. `origin`: where a DataFrame is from.
-    `censoring`: what is said of targets that are bounds; with None targets stay as they are written, signs and all.
+    `censoring`: what is said of targets that are bounds; with None targets stay as they are written, signs and all. `renames`: as
+    `[data] rename`, of columns that need not be there.
     Raises DataError when the table cannot be read as one, when a column that is needed is not there or not known, and when the
     filter keeps no row; trouble with single rows is never raised but found: see `seqloom.findings.raise_errors`.
 
@@ -192,7 +196,10 @@ def read_table(
     columns, found_at, findings = _read(source, section)
     if origin is not None:
         columns, found_at = replace(columns, name=origin.name), origin
+    columns = _renamed(columns, section, source, renames or {})
     columns, numbers, corrected = patched(columns, section, source)
+    found = looked_up(columns, section, numbers)
+    columns = found.columns
     named = bool(section.wild_type)
     mutants = write_out(columns, section, numbers, has_sequences=named and has_sequences(columns, section))
     columns = mutants.columns
@@ -206,7 +213,7 @@ def read_table(
         table = with_bounds(table, censoring)
     if section.where:
         table = table.take(rows_where(section.where, table))
-    said = (*findings, *corrected, *more, *mutants.findings(table), *table.findings)
+    said = (*findings, *corrected, *more, *found.findings(table), *mutants.findings(table), *table.findings)
     checked = replace(table, findings=(*said, *check(table, section.replicates)))
     checked._cache.update(table._cache)
     return checked if for_prediction else aggregated(checked, section.replicates)
@@ -256,6 +263,19 @@ def _read(source: str | Path | ArrowStream, section: DataSection) -> tuple[Colum
         return columns, _source(contents, kind), findings + records.findings
     cells = read_delimited(contents, section.skip, section.columns)
     return Columns(contents.name, cells.columns), _source(contents, kind), findings + cells.findings
+
+
+def _renamed(
+    columns: Columns, section: DataSection, source: str | Path | ArrowStream, remembered: Mapping[str, str]
+) -> Columns:
+    """The columns as `[data] rename` calls them: a name of it may be meant for the test table alone."""
+    if not section.test:
+        return renamed(columns, section.rename, remembered=remembered)
+    if isinstance(source, str | Path) and str(source) == section.test:  # what it lacks, the other table has
+        return renamed(columns, {}, remembered={**remembered, **section.rename})
+    return renamed(
+        columns, section.rename, remembered=remembered, elsewhere=lambda: _read(section.test, section)[0].names
+    )
 
 
 def _format(contents: Contents) -> str:

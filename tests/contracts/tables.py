@@ -6,6 +6,7 @@ import pyarrow as pa
 from seqloom.config import Variant, resolve, strata_of
 from seqloom.drafts import drafts
 from seqloom.predict.base import Dims, Examples, Job
+from seqloom.registry import recipe_class
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target, TargetSection, find_target
 
@@ -22,14 +23,15 @@ def peptides(n: int, seed: int = 0, shortest: int = 7, longest: int = 11) -> lis
     return list(found)
 
 
-def table_of(task: str, n: int = 120, seed: int = 0, *, shuffled: bool = False) -> Table:
-    """N peptides whose target counts hydrophobic residues, as the task wants it."""
+def table_of(task: str, n: int = 120, seed: int = 0, *, shuffled: bool = False, n_columns: int = 1) -> Table:
+    """N peptides whose target counts hydrophobic residues, as the task wants it; other peptides beside them in further columns."""
     sequences = peptides(n, seed)
     rng = np.random.default_rng(seed + 1)
     greasy = np.array([sum(letter in "LIVFM" for letter in each) for each in sequences], float)
     if shuffled:
         greasy = rng.permutation(greasy)
-    columns: dict[str, object] = {"sequence": sequences}
+    names = ("sequence", *(f"sequence_{number}" for number in range(2, n_columns + 1)))
+    columns: dict[str, object] = {name: peptides(n, seed + 10 * number) for number, name in enumerate(names)}
     if task == "regression":
         columns["target"] = greasy + rng.normal(0, 0.1, n)
     elif task == "binary":
@@ -41,7 +43,7 @@ def table_of(task: str, n: int = 120, seed: int = 0, *, shuffled: bool = False) 
         columns["one"][:5] = np.nan  # type: ignore[index]
         columns["two"][3:9] = np.nan  # type: ignore[index]
     targets = ("one", "two") if task == "multilabel" else ("target",)
-    return read_table(pa.table(columns), DataSection(sequence=("sequence",)), targets)
+    return read_table(pa.table(columns), DataSection(sequence=names), targets)
 
 
 class Case:
@@ -50,7 +52,8 @@ class Case:
     def __init__(
         self, kind: str, task: str, *, n: int = 120, shuffled: bool = False, settings: dict | None = None
     ) -> None:
-        self.table = table_of(task, n, shuffled=shuffled)
+        needed = recipe_class("predictor", kind).n_columns
+        self.table = table_of(task, n, shuffled=shuffled, n_columns=max(needed, 1))
         self.target: Target = find_target(self.table, TargetSection())
         sections = {"train": {"epochs": 8, "device": "cpu", **(settings or {})}}
         self.variant: Variant = resolve(drafts(sections, [kind])[0], self.table, self.target)

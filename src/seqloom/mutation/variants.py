@@ -8,7 +8,8 @@ import numpy as np
 
 from seqloom.errors import DataError
 from seqloom.findings import Finding, finding
-from seqloom.mutation.families import Families, families
+from seqloom.mutation.edits import reach
+from seqloom.mutation.families import Families, families, no_families
 from seqloom.tokens import Tokens, join
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 5
 LONGEST_SHOWN = 24
+MOST_OF_A_COLUMN = 1 / 3
+"""Share of a column that the edits of a variant of the whole chain may be."""
 
 
 def families_of(table: Table) -> Families:
     """The families of a table's rows; of several sequence columns, as if each row were one chain.
 
+    Where a column is too short beside the others for that there are none.
     A wild type that the settings name is the first family's. Raises DataError for SMILES, which have no sites, and for
     columns of several alphabets.
     """
@@ -103,7 +107,25 @@ def _families(table: Table) -> Families:
             f"{table.source.name}: families of variants are told for proteins, or for nucleic acids, and {found}; name one "
             "column with --sequence COLUMN, or use another split such as scaffold, similarity or random"
         )
+    if _has_short_partner(table):
+        return no_families(table.n_rows)
     wild_type = None
     if table.wild_type is not None and len(columns) == 1:
         wild_type = alphabet.look_up[np.frombuffer(table.wild_type.sequence.encode(), np.uint8)]
     return families(chains(table), alphabet, wild_type=wild_type, one_family=table.roles.mutations is not None)
+
+
+def _has_short_partner(table: Table) -> bool:
+    """Whether some column that varies is so short that rows with wholly other sequences in it would count as variants.
+
+    All peptides of one MHC allele are near each other as chains, as the allele is most of a chain.
+    """
+    tokens = [table.tokens(column) for column in table.roles.sequences]
+    if len(tokens) == 1:
+        return False
+    longest = [int(each.lengths.max(initial=0)) for each in tokens]
+    most = int(reach(sum(longest)))
+    return any(
+        most > MOST_OF_A_COLUMN * length and len(each.distinct()[0]) > 1
+        for each, length in zip(tokens, longest, strict=True)
+    )

@@ -44,6 +44,13 @@ class DataSection(Recipe):
     patch: str = ""
     """Path of a table of corrections to the table, applied by id before anything else: cells that are not empty replace its
     values; rows that say `delete` in a column `action`, or nothing but their id, are taken out."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Columns by other names, old to new, such as `{allele = "mhc", peptide = "sequence"}`: of the table and of the test table,
+    whichever has them. All other settings, and the columns of a patch, go by the new names. A run remembers them."""
+    lookup: dict[str, str] = Field(default_factory=dict)
+    """Columns added from a second file, by the values of a column: `{mhc = "pseudosequences.csv"}` adds to each row the other
+    columns of that file's row whose first column has the row's `mhc`; of a FASTA file the sequence, as `mhc_sequence`. Names are
+    matched as they are written, else as MHC alleles in any usual spelling. A run keeps the file."""
     where: str = ""
     """Rows to keep, of both tables, such as `mhc == 'HLA-A*02:01' and peptide_length == 9`."""
     id: str = ""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from seqloom.answers import prediction_columns
 from seqloom.censored import symbols
 from seqloom.config import Variant
-from seqloom.evaluation import RANKING, Evaluated, evaluate, run_metrics
+from seqloom.evaluation import Evaluated, evaluate, run_metrics
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.held_out import HeldOutRows, outputs, uncertainty_of
@@ -159,7 +159,7 @@ def _slices(plan: Plan, evaluated: Evaluated, clusters: list[np.ndarray] | None)
 def _within_groups(plan: Plan, evaluated: Evaluated) -> dict[str, Any] | None:
     """Scores within the groups that the table names; None without a group column, or where none can be scored."""
     group = plan.table.roles.group
-    if group is None or (evaluated.target.threshold_sign and evaluated.metrics[0] in RANKING):
+    if group is None:
         return None
     labels = np.array(plan.table.text(group).to_pylist(), object)
     draws = plan.variants[0].report.draws

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from seqloom.chance import FEW_ROWS, PERMUTATIONS, Chance, by_chance
-from seqloom.metrics import METRICS, default_metrics, find_metric, score
+from seqloom.metrics import METRICS, Task, default_metrics, find_metric, score
 from seqloom.run import Member, Run
 from seqloom.sections import ReportSection
 from seqloom.stats import Comparison, VariantScores
@@ -24,6 +24,10 @@ from seqloom.verdict import verdict
 
 RANKING = ("auroc", "average_precision")
 """What a regression target with a threshold is scored by beside the metrics of values."""
+SEARCHES = (*RANKING, "bedroc", "enrichment")
+"""Metrics of the order in which predictions put rows beyond the threshold and the others."""
+CALLS = ("f1", "mcc", "balanced_accuracy", "accuracy")
+"""Metrics of calling rows beyond the threshold by the side of it their predictions lie on."""
 BOOTSTRAP_SEED = 0
 FEWEST_PERMUTATIONS = 100
 
@@ -123,8 +127,8 @@ def evaluate(
     """
     metrics = metrics_of(target, report.metrics)
     parts: dict[str, Comparison] = {}
-    as_values = [metric for metric in metrics if not _ranks(target, metric)]
-    as_search = [metric for metric in metrics if _ranks(target, metric)]
+    as_values = [metric for metric in metrics if not _of_threshold(target, metric)]
+    as_search = [metric for metric in metrics if _of_threshold(target, metric)]
     if as_values:
         whole = compare_scores(
             target.task,
@@ -137,22 +141,20 @@ def evaluate(
             bounds=bounds,
         )
         parts |= dict.fromkeys(as_values, whole)
-    if as_search:
-        positives = _positives(target, tests, bounds)
-        ranked = {
-            name: [[_search_score(target, p) for p in seeds] for seeds in folds] for name, folds in predictions.items()
+    positives = _positives(target, tests, bounds) if as_search else []
+    for kinds in (SEARCHES, CALLS):
+        own = [metric for metric in as_search if metric in kinds]
+        if not own:
+            continue
+        beyond = {
+            name: [[_beyond(target, p, own[0]) for p in seeds] for seeds in folds]
+            for name, folds in predictions.items()
         }
         whole = compare_scores(
-            _search_task(target),
-            positives,
-            ranked,
-            as_search,
-            clusters=clusters,
-            draws=report.draws,
-            seed=BOOTSTRAP_SEED,
+            _search_task(target), positives, beyond, own, clusters=clusters, draws=report.draws, seed=BOOTSTRAP_SEED
         )
-        undecided = _undecided(tests, positives, as_search)
-        parts |= dict.fromkeys(as_search, replace(whole, notes=(*whole.notes, *undecided)))
+        undecided = _undecided(tests, positives, own)
+        parts |= dict.fromkeys(own, replace(whole, notes=(*whole.notes, *undecided)))
     main = parts[metrics[0]]
     best = [name for name in main.order if name in permute and clusters is None and main.n_units < FEW_ROWS][:1]
     by_chance = _by_chance(target, tests, {name: predictions[name] for name in best}, metrics, bounds)
@@ -185,21 +187,32 @@ def _by_chance(
 ) -> dict[str, Chance]:
     """The primary metric of the mean prediction of each variant against permuted targets, of measured rows."""
     metric = metrics[0]
-    if _ranks(target, metric):
-        y = _positives(target, tests, bounds)
-    elif bounds is None:
-        y = list(tests)
-    else:
-        y = [np.where(own == 0, scores, np.nan) for scores, own in zip(tests, bounds, strict=True)]
+    task, y, left = as_scored(target, metric, tests, bounds)
+    if left is not None:
+        y = [np.where(own == 0, scores, np.nan) for scores, own in zip(y, left, strict=True)]
     found = {}
     for name, folds in predictions.items():
-        means = [np.mean(seeds, axis=0) for seeds in folds]
-        if _ranks(target, metric):
-            means = [_search_score(target, p) for p in means]
-        task = _search_task(target) if _ranks(target, metric) else target.task
+        means = [predicted_as_scored(target, metric, np.mean(seeds, axis=0)) for seeds in folds]
         n = max(PERMUTATIONS // len(target.columns), FEWEST_PERMUTATIONS)  # the mean of many columns varies little
         found[name] = by_chance(metric, task, y, means, n=n)
     return found
+
+
+def as_scored(
+    target: Target, metric: str, tests: Sequence[np.ndarray], bounds: Sequence[np.ndarray] | None
+) -> tuple[Task, list[np.ndarray], Sequence[np.ndarray] | None]:
+    """What a metric is taken of: task, targets per fold (N, columns), and bounds, if they are still to be answered for.
+
+    Targets of a metric of the threshold are 0 or 1, NaN where a bound does not tell.
+    """
+    if _of_threshold(target, metric):
+        return _search_task(target), _positives(target, tests, bounds), None
+    return target.task, list(tests), bounds
+
+
+def predicted_as_scored(target: Target, metric: str, predicted: np.ndarray) -> np.ndarray:
+    """Predictions (N, T) on the score scale as the metric wants them."""
+    return _beyond(target, predicted, metric) if _of_threshold(target, metric) else predicted
 
 
 def evaluate_single(
@@ -229,7 +242,7 @@ def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:
     usual = (*default_metrics(target.task), *(RANKING if target.threshold_sign else ()))
     metrics = tuple(asked) or usual
     for metric in metrics:
-        if not _ranks(target, metric):
+        if not _of_threshold(target, metric):
             find_metric(metric, target.task)
     return metrics
 
@@ -241,10 +254,9 @@ def score_of(target: Target, asked: Sequence[str]) -> Callable[[np.ndarray, np.n
 
     def primary(y: np.ndarray, outputs: np.ndarray, bounds: np.ndarray | None) -> float:
         scores, predicted = target.from_model(y), target.from_model(outputs)
-        if _ranks(target, metric):
-            positives = target.positives(scores, bounds)
-            return score(metric, _search_task(target), positives, _search_score(target, predicted))
-        return score(metric, target.task, scores, predicted, bounds)
+        task, (own,), left = as_scored(target, metric, [scores], None if bounds is None else [bounds])
+        seen = predicted_as_scored(target, metric, predicted)
+        return score(metric, task, own, seen, None if left is None else left[0])
 
     return primary
 
@@ -294,14 +306,16 @@ def _ensemble(merged: Mapping[str, VariantScores]) -> dict[str, Any] | None:
     return found or None
 
 
-def _ranks(target: Target, metric: str) -> bool:
-    return bool(target.threshold_sign) and metric in RANKING
+def _of_threshold(target: Target, metric: str) -> bool:
+    return bool(target.threshold_sign) and metric in (*SEARCHES, *CALLS)
 
 
 def _search_task(target: Target) -> Literal["binary", "multilabel"]:
     return "binary" if len(target.columns) == 1 else "multilabel"
 
 
-def _search_score(target: Target, predicted: np.ndarray) -> np.ndarray:
-    """Higher = more likely beyond the threshold."""
+def _beyond(target: Target, predicted: np.ndarray, metric: str) -> np.ndarray:
+    """How far predictions (N, T) lie beyond the threshold, in any unit; for metrics of calls, whether they do, as 0 or 1."""
+    if metric in CALLS:
+        return target.positives(predicted)
     return target.threshold_sign * target.to_original(predicted)

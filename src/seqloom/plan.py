@@ -79,7 +79,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
     if bounds is not None:
         _refuse_all_bounds(table, target, partition)
     _refuse_other_bounds(variants, target_section)
-    named = tuple(variant.name for variant in variants)
+    asked_for = tuple(variant.name for variant in variants)
     variants += _missing_baselines(sections, variants, table, target, partition)
     if bounds is not None:
         table = replace(table, findings=(*table.findings, *_bounds_as_values(table, variants)))
@@ -91,7 +91,7 @@ def make_plan(sections: Sections, data: Any = None, config: str = "", *, single:
         "audit": audit.as_json(),
         "environment": environment(variants[0].train),
     }
-    return Plan(table, target, scores, partition, audit, variants, baselines, named, config, facts, bounds)
+    return Plan(table, target, scores, partition, audit, variants, baselines, asked_for, config, facts, bounds)
 
 
 def target_of(variant: Variant, table: Table, target: Target) -> Target:

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from seqloom.calibrate.distance import FEWEST_IN_BAND, merged_bands
 from seqloom.errors import DataError
-from seqloom.evaluation import BOOTSTRAP_SEED, Evaluated, evaluate
-from seqloom.metrics import draw_summaries, find_metric, within_groups
+from seqloom.evaluation import BOOTSTRAP_SEED, Evaluated, as_scored, evaluate, predicted_as_scored
+from seqloom.metrics import draw_summaries, within_groups
 from seqloom.sections import ReportSection
 from seqloom.split.audit import BANDS
 from seqloom.stats import interval_of
@@ -81,27 +81,21 @@ def scores_within_groups(
     seeds. `metric`, `groups` (counted), `note`, and `scores` by variant: `mean`, `median`, `weighted_mean`.
     """
     metric, target = evaluated.metrics[0], evaluated.target
-    if not len(tests) or find_metric(metric, target.task).name != metric:
+    if not len(tests):
         return None
+    task, scored, left = as_scored(target, metric, tests, evaluated.bounds)
     labels = np.concatenate(
         [
             np.array([None if own is None else f"{fold} {own}" for own in each], object)
             for fold, each in enumerate(groups)
         ]
     )
-    y = np.concatenate(tests)
-    bounds = None if evaluated.bounds is None else np.concatenate(evaluated.bounds)
-    results = {
-        name: within_groups(
-            metric,
-            target.task,
-            y,
-            np.concatenate([np.mean(seeds, axis=0) for seeds in evaluated.predictions[name]]),
-            labels,
-            bounds=bounds,
-        )
-        for name in evaluated.main.order
-    }
+    y = np.concatenate(scored)
+    bounds = None if left is None else np.concatenate(left)
+    results = {}
+    for name in evaluated.main.order:
+        means = [predicted_as_scored(target, metric, np.mean(seeds, axis=0)) for seeds in evaluated.predictions[name]]
+        results[name] = within_groups(metric, task, y, np.concatenate(means), labels, bounds=bounds)
     counted = max((each.n_counted for each in results.values()), default=0)
     if not counted:
         return None

@@ -228,9 +228,7 @@ class Predictor(Recipe, ABC):
             )
         if target.task in self.tasks:
             return ""
-        return (
-            f"predictor {self.kind!r} is for {' and '.join(self.tasks)}, and the task is {target.task}; take another, such as mlp"
-        )
+        return f"predictor {self.kind!r} is for {' and '.join(self.tasks)}, and the task is {target.task}; take mlp"
 
     @abstractmethod
     def fit(self, train: Examples, valid: Examples, job: Job) -> Fitted:

@@ -44,6 +44,11 @@ def test_dropout_over_a_sequence_uses_one_mask_at_all_its_positions():
     assert not torch.equal(out[0], out[1])
 
 
+def test_masks_do_not_depend_on_how_far_a_row_is_padded():
+    key = torch.tensor(5)
+    assert torch.equal(hashed((4, 8, 3), key), hashed((4, 16, 3), key)[:, :8])
+
+
 def test_hashed_numbers_are_uniform_and_uncorrelated():
     numbers = hashed((400_000,), torch.tensor(7)).numpy()
     counts = np.histogram(numbers, 20, (0, 1))[0]

@@ -34,11 +34,12 @@ def test_a_batch_narrower_than_the_longest_training_row_is_laid_out_too():
 
 def test_without_hidden_layers_effects_of_positions_add_up_before_one_sigmoid():
     dims = Dims("regression", 1, 1, vocabulary=6, longest=4)
-    net = Sigmoid(width=3, align="left").module(dims)
+    torch.manual_seed(0)
+    net = Sigmoid(width=3, align="left").module(dims).double()
     torch.nn.init.normal_(net.layers[-1].weight)
     with torch.no_grad():
         ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5], [2, 2, 3, 4], [2, 2, 3, 5]])
-        out = net(ids, ids > 0, torch.zeros(4, 0))[:, 0]
+        out = net(ids, ids > 0, torch.zeros(4, 0, dtype=torch.float64))[:, 0]
         low, high = net.ends[0]
         share = torch.logit((out - low) / (high - low))
     np.testing.assert_allclose(share[0] - share[1], share[2] - share[3], atol=1e-5)

@@ -7,6 +7,7 @@ stacked members, keys stacked like all buffers give every member the masks it wo
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -70,18 +71,22 @@ def key_of(seed: int, step: int, layer: int) -> int:
 def hashed(shape: tuple[int, ...] | torch.Size, key: Tensor) -> Tensor:
     """Float32 numbers of `shape`, uniform in [0, 1): the hash of each place with `key`, an int64 scalar.
 
-    The integer hash is lowbias32 (Wellons 2018), in int64 because torch has no unsigned shifts.
+    A place is its row and what it is of the row, so that the numbers of x (B, L, D) stay the same whatever is padded to L.
     """
-    n = 1
-    for size in shape:
-        n *= size
-    x = (torch.arange(n, device=key.device, dtype=torch.int64) * GOLDEN + key) & 0xFFFFFFFF
+    n_rows, n_of_row = shape[0], math.prod(shape[1:])
+    rows = _mixed(torch.arange(n_rows, device=key.device, dtype=torch.int64) * GOLDEN + key)
+    x = _mixed(rows[:, None] + torch.arange(n_of_row, device=key.device, dtype=torch.int64) * GOLDEN)
+    return (x >> 8).to(torch.float32).mul(2.0**-24).reshape(shape)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """The integer hash lowbias32 (Wellons 2018) of 32 bits, in int64 because torch has no unsigned shifts."""
+    x = x & 0xFFFFFFFF
     x = x ^ (x >> 16)
     x = (x * 0x7FEB352D) & 0xFFFFFFFF
     x = x ^ (x >> 15)
     x = (x * 0x846CA68B) & 0xFFFFFFFF
-    x = x ^ (x >> 16)
-    return (x >> 8).to(torch.float32).mul(2.0**-24).reshape(shape)
+    return x ^ (x >> 16)
 
 
 def _mixed_int(x: int) -> int:

@@ -73,7 +73,7 @@ class LightAttentionNet(nn.Module):
         if self.positions is not None:
             x = x + self.positions(*from_both_ends(ids, mask, self.separator))
         x = (x * mask.unsqueeze(-1)).transpose(1, 2).contiguous()  # (B, D, L), zero where padded
-        values = self.value_dropout(self.values(x)) * kept
+        values = self.value_dropout(self.values(x).transpose(1, 2)).transpose(1, 2) * kept
         scores = self.scores(x)
         weights = scores.masked_fill(~kept, torch.finfo(scores.dtype).min).softmax(2)  # a row of no symbols has no NaN
         pooled = [(values * weights).sum(2), masked_max(values.transpose(1, 2), mask), covariates]

@@ -59,7 +59,7 @@ class PositionalNet(nn.Module):
     def __init__(self, recipe: Sigmoid, dims: Dims) -> None:
         super().__init__()
         self.layouts, self.longest = LAYOUTS[recipe.align], max(dims.longest, 1)
-        self.embedding = nn.Embedding(dims.vocabulary, recipe.width, padding_idx=0)
+        self.embedding = nn.Embedding(dims.vocabulary, recipe.width)
         layers: list[nn.Module] = []
         width = len(self.layouts) * self.longest * recipe.width + dims.n_covariates
         for units in recipe.hidden:
@@ -75,7 +75,7 @@ class PositionalNet(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor, covariates: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), covariates (B, C) to (B, T)."""
         laid = torch.cat([laid_out(ids, mask, layout, self.longest) for layout in self.layouts], dim=1)  # (B, P)
-        x = self.embedding(laid).flatten(1)  # (B, P D)
+        x = (self.embedding(laid) * (laid > 0).unsqueeze(-1)).flatten(1)  # (B, P D)
         out: Tensor = self.layers(torch.cat([x, covariates], dim=1))
         if self.ends is None:
             return out

@@ -1,8 +1,8 @@
 """Members of one architecture trained as one batched net: the same steps, made by fewer and larger operations.
 
 Weights stay with their members, each with its own optimiser; for a step they are stacked, the net is run once for all by
-`torch.func.vmap`, and the gradients flow back to where the weights came from. Rows of members differ, so batches are padded to
-one shape: with rows whose targets are missing, and with symbols that are masked.
+`torch.func.vmap`, and the gradients flow back to where the weights came from. Sequences of members differ, so batches are padded
+to one width.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.functional import pad
 
 from seqloom.predict.net import Supervised, supervised_loss
 from seqloom.training.step import Step
@@ -23,17 +24,28 @@ if TYPE_CHECKING:
 
 
 def update_together(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -> list[Tensor]:
-    """One step of each member down the loss of its own batch; the losses, each a scalar on the device."""
+    """One step of each member down the loss of its own batch; the losses, each a scalar on the device.
+
+    Members whose batches differ in rows, as the last of an epoch may, take the step apart.
+    """
+    losses: dict[int, Tensor] = {}
+    for n_rows in sorted({len(batch) for batch in batches}):
+        own = [i for i, batch in enumerate(batches) if len(batch) == n_rows]
+        made = _update([steps[i] for i in own], [batches[i] for i in own], fabric)
+        losses |= dict(zip(own, made, strict=True))
+    return [losses[i] for i in range(len(steps))]
+
+
+def _update(steps: Sequence[Step], batches: Sequence[np.ndarray], fabric: Fabric) -> list[Tensor]:
+    """The step of members whose batches have as many rows."""
     if len(steps) == 1:
         return [steps[0].update(batches[0], fabric)["loss"]]
     members = [step for step in steps if isinstance(step, Supervised)]
     assert len(members) == len(steps)
-    n_rows = max(len(batch) for batch in batches)
-    filled = [
-        np.resize(batch, n_rows) for batch in batches
-    ]  # rows repeated where a batch is short; their targets do not count
-    inputs = _side_by_side([member.inputs.batch(rows) for member, rows in zip(members, filled, strict=True)], batches)
-    y, bounds, weights = _targets(members, batches, filled)
+    inputs = _side_by_side([member.inputs.batch(rows) for member, rows in zip(members, batches, strict=True)])
+    targets = [member.targets(rows) for member, rows in zip(members, batches, strict=True)]
+    y = torch.stack([each[0] for each in targets])
+    bounds, weights = _stacked_or_none([each[2] for each in targets]), _stacked_or_none([each[3] for each in targets])
     with fabric.autocast():
         output = _forward([member.bare for member in members], inputs)
     losses = vmap(supervised_loss, in_dims=(0, 0, None, _axis(bounds), _axis(weights)))(
@@ -70,30 +82,16 @@ def _stacked(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
 
 
-def _side_by_side(inputs: Sequence[tuple[Tensor, ...]], batches: Sequence[np.ndarray]) -> tuple[Tensor, ...]:
-    """Inputs of all members stacked: sequences padded to one width, those beyond a member's own batch masked."""
+def _side_by_side(inputs: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Inputs of all members stacked, sequences padded to one width."""
     if len(inputs[0]) == 1:
         return (torch.stack([each[0] for each in inputs]),)
     width = max(ids.shape[1] for ids, _, _ in inputs)
-    padded = []
-    for (ids, mask, covariates), batch in zip(inputs, batches, strict=True):
-        own = torch.arange(len(ids), device=ids.device) < len(batch)
-        beyond = (0, width - ids.shape[1])
-        padded.append((nn.functional.pad(ids, beyond), nn.functional.pad(mask & own[:, None], beyond), covariates))
+    padded = [
+        (pad(ids, (0, width - ids.shape[1])), pad(mask, (0, width - mask.shape[1])), covariates)
+        for ids, mask, covariates in inputs
+    ]
     return tuple(torch.stack(each) for each in zip(*padded, strict=True))
-
-
-def _targets(
-    members: Sequence[Supervised], batches: Sequence[np.ndarray], filled: Sequence[np.ndarray]
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Targets (S, B, C) of the filled batches, missing beyond each batch's own rows, with bounds and weights."""
-    ys, bounds, weights = [], [], []
-    for member, batch, rows in zip(members, batches, filled, strict=True):
-        y, _, own_bounds, own_weights = member.targets(rows)
-        ys.append(torch.where((torch.arange(len(rows), device=y.device) < len(batch))[:, None], y, torch.nan))
-        bounds.append(own_bounds)
-        weights.append(own_weights)
-    return torch.stack(ys), _stacked_or_none(bounds), _stacked_or_none(weights)
 
 
 def _stacked_or_none(values: Sequence[Tensor | None]) -> Tensor | None:

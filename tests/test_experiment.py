@@ -334,3 +334,10 @@ def test_too_many_sequence_columns_for_tokens_are_refused_in_words(tmp_path):
         seqloom.train(
             table, out=tmp_path / "run", target="y", sequence=",".join(columns), settings={"predictor.kind": "cnn"}
         )
+
+
+def test_a_member_that_diverges_leaves_those_beside_it_done(tmp_path):
+    settings = {"predictor.kind": "mlp", "train.epochs": 3, "split.kind": "random", "train.optimizer": "sgd"}
+    with pytest.raises(RunError, match=r"training diverged \(mlp-lr-1e-30, fold 0, seed 0\)"):
+        seqloom.compare(small_table(effect="soft"), out=tmp_path, settings=settings, vary={"train.lr": [0.001, 1e30]})
+    assert (tmp_path / "mlp-lr-0-001" / "fold-0" / "seed-0" / "done").exists()

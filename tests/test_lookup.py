@@ -60,7 +60,7 @@ def read(alleles, path, **settings):
             "HLA-A*02:01",
             "HLA-A*02:01 HLA-A02:01 HLA-A0201 A0201 A*02:01 HLA-A-0201 HLA-A*0201 hla-a0201 HLA-A*02:01:01:01",
         ),
-        ("HLA-A*02:100", "HLA-A*02:100 A02100 HLA-A02:100"),
+        ("HLA-A*02:100", "HLA-A*02:100 A*02100 HLA-A02:100"),
         ("HLA-C*04:01", "HLA-Cw0401 HLA-C*04:01 HLA-CW*04:01 C0401"),
         ("HLA-A*24:09N", "HLA-A*24:09N A2409N"),
         ("HLA-DRB1*01:01", "HLA-DRB1*01:01 DRB1_0101"),
@@ -69,7 +69,7 @@ def read(alleles, path, **settings):
         ("Mamu-A100101", "Mamu-A1*001:01 Mamu-A1:00101 Mamu-A1001:01"),
         ("SLA-10401", "SLA-1*04:01 SLA-1:0401 SLA-10401"),
         ("BoLA-102101", "BoLA-1*21:01 BoLA-1*021:01 BoLA-1:02101 BoLA-102101"),
-        (None, "HLA-A2 A2 MKVLAAGIVGLCAKAYG P12345 HLA-BF*02:01 - 7"),
+        (None, "HLA-A2 A2 MKVLAAGIVGLCAKAYG P12345 A123401 B12345 HLA-BF*02:01 - 7"),
     ],
 )
 def test_every_usual_spelling_of_an_allele_is_one_name(one, spellings):

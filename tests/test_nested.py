@@ -54,3 +54,12 @@ def test_baselines_are_not_chosen_where_there_are_models(tmp_path):
 def test_fewer_than_two_inner_folds_are_refused():
     with pytest.raises(ConfigError, match="two inner folds or more"):
         seqloom.tune("table.csv", inner=1)
+
+
+def test_a_group_counts_once_however_many_inner_folds_test_it(tmp_path):
+    table = table_of("regression", 150).data
+    table = table.append_column("family", [[f"f{row % 10}" for row in range(150)]])
+    settings = SETTINGS | {"split.kind": "group", "predictor.kind": "composition"}
+    arguments = {"target": "target", "sequence": "sequence", "group": "family", "settings": settings | {"split.inner": 3}}
+    seqloom.compare(table, out=tmp_path, **arguments)
+    assert read_json(tmp_path / "leaderboard.json")["within_groups"]["groups"] == 10

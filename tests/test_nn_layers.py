@@ -12,7 +12,7 @@ from seqloom.nn.norm import MaskedBatchNorm
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():
     layer = Dropout(0.3)
-    rekey(layer, seed=1, step=2)
+    rekey(layer, seed=1, epoch=0, step=2)
     x = torch.ones(200, 26, 32)
     out = layer(x)
     assert float((out == 0).float().mean()) == pytest.approx(0.3, abs=0.01)

@@ -172,3 +172,16 @@ def test_evaluate_draws_whole_groups_where_the_table_names_them(tmp_path: Path) 
     found = evaluate_run(tmp_path / "run", table, {"data": {"group": "cells"}})
     assert "20 groups of 300 rows" in found["resampled"]
     assert "groups" not in evaluate_run(tmp_path / "run", table)["resampled"]
+
+
+def test_an_ensemble_of_threshold_metrics_is_scored_by_its_mean_prediction():
+    rng = np.random.default_rng(0)
+    nm = np.exp(rng.uniform(0, np.log(50_000), (80, 1)))
+    target = Target("regression", ("y",), "log50k", positive_below=500.0)
+    scores = target.to_score(nm)
+    seeds = [scores + rng.normal(0, 0.3, scores.shape) for _ in range(2)]
+    report = ReportSection(metrics=("auroc", "mcc"), draws=100)
+    both = evaluate(target, [scores], {"a": [seeds]}, report).scores("a")["ensemble"]
+    mean = evaluate(target, [scores], {"a": [[np.mean(seeds, axis=0)]]}, report).scores("a")["metrics"]
+    for metric in ("auroc", "mcc"):
+        assert both[metric]["value"] == pytest.approx(mean[metric]["value"])

@@ -459,3 +459,11 @@ def test_few_rows_of_the_rarer_class_are_told():
     groups = np.where(np.arange(400) < 4, np.arange(400) // 2, np.arange(400) % 50)
     grouped = compare("binary", [y], {"a": [[p]]}, ["auroc"], clusters=[groups])
     assert "only 2 rows or groups of the rarer class: intervals are too narrow" in grouped.notes
+
+
+def test_a_binary_target_whose_rows_are_one_group_is_drawn_by_rows():
+    rng = np.random.default_rng(0)
+    y = (rng.random((60, 1)) < 0.5).astype(float)
+    p = np.clip(0.3 * y + 0.6 * rng.random((60, 1)), 0, 1)
+    found = compare("binary", [y], {"a": [[p]]}, ["auroc"], clusters=[np.zeros(60, np.int64)])
+    assert found.interval("a").low < found.interval("a").value < found.interval("a").high

@@ -78,3 +78,29 @@ def test_bounds_and_class_weights_take_part():
     ]
     for ours, member in zip(predictor.fit_members(members), members, strict=True):
         np.testing.assert_allclose(ours.predict(test), predictor.fit(*member).predict(test), atol=2e-4, rtol=1e-3)
+
+
+def test_members_with_and_without_class_weights_train_together():
+    case = Case("mlp", "binary", n=150, settings={"batch": 32, "epochs": 4})
+    predictor, test = case.variant.predictor, case.examples["test"].inputs
+    plain = members_of(case, 2)[:1]
+    train, valid, job = plain[0]
+    weighed = replace(train, weights=np.where(train.y > 0, 3.0, 0.5))
+    members = [*plain, (weighed, valid, replace(job, seed=1))]
+    for ours, member in zip(predictor.fit_members(members), members, strict=True):
+        np.testing.assert_allclose(ours.predict(test), predictor.fit(*member).predict(test), atol=2e-4, rtol=1e-3)
+
+
+def test_a_finished_group_that_is_found_again_predicts_as_it_did(tmp_path):
+    case = Case("light-attention", "regression", n=100, settings={"batch": 32, "epochs": 4})  # dropout and batch norm
+    predictor, test = case.variant.predictor, case.examples["test"].inputs
+    members = []
+    for train, valid, job in members_of(case):
+        folder = tmp_path / str(job.seed)
+        folder.mkdir()
+        members.append((train, valid, replace(job, folder=folder, name=str(job.seed))))
+    first = predictor.fit_members(members)
+    again = predictor.fit_members(members[1:])  # the first was saved before the interruption
+    for ours, theirs in zip(again, first[1:], strict=True):
+        assert np.array_equal(ours.predict(test), theirs.predict(test))
+        assert all(np.array_equal(ours.state()[name], value) for name, value in theirs.state().items())

@@ -12,7 +12,7 @@ import pyarrow as pa
 from seqloom.answers import prediction_columns
 from seqloom.censored import symbols
 from seqloom.config import Variant
-from seqloom.evaluation import Evaluated, evaluate, run_metrics
+from seqloom.evaluation import Evaluated, evaluate, on_scale_of, run_metrics
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.held_out import HeldOutRows, outputs, uncertainty_of
@@ -69,7 +69,7 @@ def _evaluated(plan: Plan, folders: Mapping[str, Path], clusters: list[np.ndarra
         run = Run(folders[variant.name], variant)
         predictions[variant.name] = [
             [
-                _on_common_scale(outputs(run, Member(fold, seed), target, calibrate=True), target, plan.target)
+                on_scale_of(plan.target, target, outputs(run, Member(fold, seed), target, calibrate=True))
                 for seed in variant.seeds
             ]
             for fold, target in enumerate(targets[variant.name])
@@ -163,7 +163,9 @@ def _within_groups(plan: Plan, evaluated: Evaluated) -> dict[str, Any] | None:
         return None
     labels = np.array(plan.table.text(group).to_pylist(), object)
     draws = plan.variants[0].report.draws
-    return scores_within_groups(evaluated, _tests(plan), [labels[rows] for rows in _test_rows(plan)], draws)
+    return scores_within_groups(
+        evaluated, _tests(plan), [labels[rows] for rows in _test_rows(plan)], draws, inner=plan.variants[0].split.inner
+    )
 
 
 def _identities(plan: Plan, inner: int) -> list[np.ndarray]:
@@ -182,11 +184,6 @@ def _identities(plan: Plan, inner: int) -> list[np.ndarray]:
             values = np.where(number[own][at] == wanted, identity[own][at], np.nan)
         found.append(values)
     return found
-
-
-def _on_common_scale(scores: np.ndarray, own: Target, common: Target) -> np.ndarray:
-    """Predictions on the score scale all variants are compared on, whatever transform each was trained with."""
-    return scores if own.transform == common.transform else common.to_score(own.to_original(scores))
 
 
 def _targets(plan: Plan, folders: Mapping[str, Path]) -> dict[str, list[Target]]:

@@ -250,15 +250,25 @@ def metrics_of(target: Target, asked: Sequence[str] = ()) -> tuple[str, ...]:
 def score_of(target: Target, asked: Sequence[str]) -> Callable[[np.ndarray, np.ndarray, np.ndarray | None], float]:
     """The primary metric as a function of model-scale targets (N, columns), outputs (N, T), and bounds (N, columns) if there are
     any; NaN where undefined."""
-    metric = metrics_of(target, asked)[0]
 
     def primary(y: np.ndarray, outputs: np.ndarray, bounds: np.ndarray | None) -> float:
-        scores, predicted = target.from_model(y), target.from_model(outputs)
-        task, (own,), left = as_scored(target, metric, [scores], None if bounds is None else [bounds])
-        seen = predicted_as_scored(target, metric, predicted)
-        return score(metric, task, own, seen, None if left is None else left[0])
+        return primary_score(target, asked, target.from_model(y), target.from_model(outputs), bounds)
 
     return primary
+
+
+def primary_score(
+    target: Target, asked: Sequence[str], scores: np.ndarray, predicted: np.ndarray, bounds: np.ndarray | None
+) -> float:
+    """The primary metric of predictions (N, T) for targets (N, columns), both on the score scale; NaN where undefined."""
+    metric = metrics_of(target, asked)[0]
+    task, (own,), left = as_scored(target, metric, [scores], None if bounds is None else [bounds])
+    return score(metric, task, own, predicted_as_scored(target, metric, predicted), None if left is None else left[0])
+
+
+def on_scale_of(common: Target, own: Target, scores: np.ndarray) -> np.ndarray:
+    """Predictions on the score scale all variants are compared on, whatever transform each was trained with."""
+    return scores if own.transform == common.transform else common.to_score(own.to_original(scores))
 
 
 def run_metrics(evaluated: Evaluated, run: Run, members: Sequence[Member]) -> dict[str, Any]:
@@ -293,7 +303,7 @@ def _curve(run: Run, members: Sequence[Member], evaluated: Evaluated) -> dict[st
     tests = [curve["test_score"].to_numpy() for curve in curves]
     if not all(np.isfinite(test).any() for test in tests):
         return None
-    kept = [int(np.argmin(curve["valid_loss"].to_numpy())) for curve in curves]
+    kept = [int(np.nanargmin(curve["valid_loss"].to_numpy())) for curve in curves]
     return {
         "last": float(np.mean([test[-1] for test in tests])),
         "early_stopped": float(np.mean([test[epoch] for test, epoch in zip(tests, kept, strict=True)])),
@@ -315,7 +325,12 @@ def _search_task(target: Target) -> Literal["binary", "multilabel"]:
 
 
 def _beyond(target: Target, predicted: np.ndarray, metric: str) -> np.ndarray:
-    """How far predictions (N, T) lie beyond the threshold, in any unit; for metrics of calls, whether they do, as 0 or 1."""
-    if metric in CALLS:
-        return target.positives(predicted)
-    return target.threshold_sign * target.to_original(predicted)
+    """How far predictions (N, T) lie beyond the threshold; for metrics of calls, in 0..1 with the threshold just below 0.5.
+
+    Both are lines, so that the mean of several predictions is what is said of their mean.
+    """
+    beyond = target.beyond(predicted)
+    if metric not in CALLS:
+        return beyond
+    share = np.clip(0.5 + beyond / (1000 * max(abs(target.cut), 1.0)), 0.0, 1.0)
+    return np.where(beyond > 0, np.maximum(share, 0.5), np.minimum(share, np.nextafter(0.5, 0.0)))

@@ -17,14 +17,14 @@ import numpy as np
 from seqloom.calibrate import Calibrator, fit_calibrator
 from seqloom.conclude import conclude
 from seqloom.config import Variant
-from seqloom.errors import ConfigError
-from seqloom.evaluation import score_of
+from seqloom.errors import ConfigError, RunError
+from seqloom.evaluation import on_scale_of, primary_score, score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
 from seqloom.lookup import keep_lookups
 from seqloom.plan import Plan, make_plan
-from seqloom.predict.base import Dims, Job
+from seqloom.predict.base import Dims, Fitted, Job
 from seqloom.predict.fitting import fit_models
 from seqloom.run import Member, Run, claim_folder
 from seqloom.sections import Sections
@@ -255,7 +255,8 @@ def groups_of(plan: Plan) -> Iterator[list[tuple[Variant, Member]]]:
             key = f"{variant.name} {member}"
             if variant.predictor.side_by_side:
                 fold = member.fold if plan.table.n_rows > MOST_ROWS_OF_FOLDS else None
-                key = repr((fold, *(variant.resolved[section] for section in ("target", "encoder", "predictor"))))
+                shared_settings = [variant.resolved[section] for section in ("target", "encoder", "predictor")]
+                key = repr((fold, variant.train.device, *shared_settings))
             shared.setdefault(key, []).append((variant, member))
     for members in shared.values():
         for start in range(0, len(members), MOST_TOGETHER):
@@ -274,16 +275,31 @@ def _fit_group(group: Sequence[tuple[Run, Member]], folds: Folds, progress: Call
             (prepared[i].examples[TRAIN], prepared[i].examples[VALID], _job(*group[i], prepared[i], progress))
             for i in numbers
         ]
-        fitted = fit_models(group[0][0].variant.predictor, members)
+        predictor = group[0][0].variant.predictor
+        try:
+            fitted = fit_models(predictor, members)
+        except RunError:
+            if len(members) == 1:
+                raise
+            fitted = [fit_models(predictor, [member])[0] for member in members]
         seconds = (time.monotonic() - started) / len(group)
         for i, model in zip(numbers, fitted, strict=True):
-            run, member = group[i]
-            predictions, valid = model.predict(prepared[i].examples[TEST].inputs), prepared[i].examples[VALID]
-            outputs = model.predict(valid.inputs) if model.held_back is None else model.held_back
-            calibrator = _calibrator(run, prepared[i], outputs, member.seed)
-            valid_score = score_of(prepared[i].target, run.variant.report.metrics)(valid.y, outputs, valid.bounds)
-            run.save_member(member, model, predictions, calibrator, seconds, valid_score)
+            _save(*group[i], prepared[i], model, seconds, folds.plan)
     return (time.monotonic() - started) / len(group)
+
+
+def _save(run: Run, member: Member, prepared: Prepared, model: Fitted, seconds: float, plan: Plan) -> None:
+    """All that is kept of a fitted member."""
+    target, valid = prepared.target, prepared.examples[VALID]
+    predictions = model.predict(prepared.examples[TEST].inputs)
+    outputs = model.predict(valid.inputs) if model.held_back is None else model.held_back
+    calibrator = _calibrator(run, prepared, outputs, member.seed)
+    rows = plan.partition.rows(member.fold, VALID)
+    seen = target.from_model(outputs)
+    seen = on_scale_of(plan.target, target, seen if calibrator is None else calibrator.apply(seen))
+    bounds = None if plan.bounds is None else plan.bounds[rows]
+    valid_score = primary_score(plan.target, run.variant.report.metrics, plan.scores[rows], seen, bounds)
+    run.save_member(member, model, predictions, calibrator, seconds, valid_score)
 
 
 def _job(run: Run, member: Member, prepared: Prepared, progress: Callable[[int, int], None]) -> Job:

@@ -259,9 +259,9 @@ def _described(each: Matched, place: int, n_rows: int) -> str:
 def _spellings(table: Table, each: Matched, value_of: np.ndarray) -> list[Finding]:
     """Values that differ and are one allele."""
     present = np.unique(value_of)
-    spelt: defaultdict[str, list[int]] = defaultdict(list)
+    spelt: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
     for place in present[each.rows[present] >= 0]:
-        spelt[allele_name(each.values[place]) or each.values[place]].append(int(place))
+        spelt[allele_name(each.values[place]) or each.values[place], int(each.rows[place])].append(int(place))
     several = {allele: places for allele, places in spelt.items() if len(places) > 1}
     if not several:
         return []

@@ -73,28 +73,32 @@ def slices_of(table: Table, by: str) -> Slices:
 
 
 def scores_within_groups(
-    evaluated: Evaluated, tests: Sequence[np.ndarray], groups: Sequence[np.ndarray], draws: int
+    evaluated: Evaluated, tests: Sequence[np.ndarray], groups: Sequence[np.ndarray], draws: int, *, inner: int = 1
 ) -> dict[str, Any] | None:
     """The primary metric within each group of test rows, summarised with intervals over groups; None without a group to score.
 
     `groups`: per fold labels (N,), None for no group. A group of one fold is one group; predictions are the mean of a fold's
-    seeds. `metric`, `groups` (counted), `note`, and `scores` by variant: `mean`, `median`, `weighted_mean`.
+    seeds, and of `inner` folds in a row that test the same rows. `metric`, `groups` (counted), `note`, and `scores` by variant:
+    `mean`, `median`, `weighted_mean`.
     """
     metric, target = evaluated.metrics[0], evaluated.target
     if not len(tests):
         return None
-    task, scored, left = as_scored(target, metric, tests, evaluated.bounds)
+    outer = range(0, len(tests), inner)
+    own_bounds = None if evaluated.bounds is None else [evaluated.bounds[fold] for fold in outer]
+    task, scored, left = as_scored(target, metric, [tests[fold] for fold in outer], own_bounds)
     labels = np.concatenate(
         [
             np.array([None if own is None else f"{fold} {own}" for own in each], object)
-            for fold, each in enumerate(groups)
+            for fold, each in enumerate(groups[fold] for fold in outer)
         ]
     )
     y = np.concatenate(scored)
     bounds = None if left is None else np.concatenate(left)
     results = {}
     for name in evaluated.main.order:
-        means = [predicted_as_scored(target, metric, np.mean(seeds, axis=0)) for seeds in evaluated.predictions[name]]
+        of_folds = [np.mean(seeds, axis=0) for seeds in evaluated.predictions[name]]
+        means = [predicted_as_scored(target, metric, np.mean(of_folds[fold : fold + inner], axis=0)) for fold in outer]
         results[name] = within_groups(metric, task, y, np.concatenate(means), labels, bounds=bounds)
     counted = max((each.n_counted for each in results.values()), default=0)
     if not counted:

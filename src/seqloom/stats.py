@@ -211,7 +211,7 @@ def compare(
         folds.append(score_fold(task, targets[own], predicted, names, plan, None if bounds is None else bounds[f][own]))
     n_units, n_rare = _n_units(folds, plans), math.inf
     if task == "binary":
-        n_rare = min(_units_of_classes([targets[own] for targets, own in zip(y, known, strict=True)], labels))
+        n_rare = min(_units_of_classes([targets[own] for targets, own in zip(y, known, strict=True)], labels, folds))
     resampled = _resampled(folds, n_units, draws)
     n_units = n_units if n_rare > 1 else 1
     variants = [_combine(name, folds, names, n_units) for name in predictions]
@@ -280,14 +280,19 @@ def _n_units(folds: Sequence[ScoredFold], plans: Sequence[Draws]) -> int:
     )
 
 
-def _units_of_classes(y: Sequence[Floats], labels: Sequence[Labels] | None) -> list[int]:
-    """Of a binary target, the rows or clusters with a 0, and those with a 1; what stands in several folds counts once."""
-    if labels is None:
-        return [int(sum((targets[:, 0] == each).sum() for targets in y)) for each in (0, 1)]
-    found = [
-        np.concatenate([own[targets[:, 0] == each] for targets, own in zip(y, labels, strict=True)]) for each in (0, 1)
-    ]
-    return [len(np.unique(own)) for own in found]
+def _units_of_classes(
+    y: Sequence[Floats], labels: Sequence[Labels] | None, folds: Sequence[ScoredFold]
+) -> tuple[int, int]:
+    """Of a binary target, what is drawn that holds a 0, and what holds a 1: rows, or clusters, each counted once."""
+    rows, clusters = [0, 0], (set[Any](), set[Any]())
+    for f, (targets, fold) in enumerate(zip(y, folds, strict=True)):
+        for each in (0, 1):
+            own = targets[:, 0] == each
+            if labels is None or fold.lone_cluster:
+                rows[each] += int(own.sum())
+            else:
+                clusters[each].update(np.unique(labels[f][own]).tolist())
+    return rows[0] + len(clusters[0]), rows[1] + len(clusters[1])
 
 
 def _resampled(folds: Sequence[ScoredFold], n_units: int, draws: int) -> str:

@@ -134,19 +134,33 @@ class Target:
 
         Of `bounds` int8 (N, columns), those that leave open on which side of the threshold the true score is are NaN.
         """
-        threshold = self.positive_above if self.positive_below is None else self.positive_below
-        assert threshold is not None
-        # Held against the threshold's own score: on the way back to original units 500 may become 499.9999.
-        cut = self._score_of(np.array(threshold))
-        sought_above = self.rises == (self.positive_below is None)
-        held = scores > cut if sought_above else scores < cut
-        found = np.where(np.isnan(scores), np.nan, held)
+        cut, sought_above = self.cut, self._sought_above
+        found = np.where(np.isnan(scores), np.nan, self.beyond(scores) > 0)
         if bounds is None:
             return found
         # True scores at a bound and at the threshold at once are too few to ask for.
         above, below = (bounds > 0) & (scores >= cut), (bounds < 0) & (scores <= cut)
         decided = np.where(above, sought_above, np.where(below, not sought_above, np.nan))
         return np.where(bounds != 0, decided, found)
+
+    @property
+    def cut(self) -> float:
+        """The score of the threshold, for regression targets that have one.
+
+        Scores are held against it: on the way back to original units 500 may become 499.9999.
+        """
+        threshold = self.positive_above if self.positive_below is None else self.positive_below
+        assert threshold is not None
+        return float(self._score_of(np.array(threshold)))
+
+    def beyond(self, scores: np.ndarray) -> np.ndarray:
+        """How far scores (N, columns) lie beyond the threshold, on the side that is sought; negative on the other."""
+        return scores - self.cut if self._sought_above else self.cut - scores
+
+    @property
+    def _sought_above(self) -> bool:
+        """Whether scores above the threshold's are sought."""
+        return self.rises == (self.positive_below is None)
 
     def fitted(self, scores: np.ndarray) -> Target:
         """This target with mean and standard deviation of training rows `scores` (N, columns)."""

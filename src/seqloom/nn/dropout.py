@@ -49,21 +49,21 @@ class Dropout(nn.Module):
         return f"p={self.p}, over={self.over}"
 
 
-def rekey(module: nn.Module, seed: int, step: int) -> None:
-    """Give every dropout layer of `module` the key of this training step, in place."""
+def rekey(module: nn.Module, seed: int, epoch: int, step: int = 0) -> None:
+    """Give every dropout layer of `module` the key of this step of this epoch, in place."""
     layers = [layer for layer in module.modules() if isinstance(layer, Dropout) and layer.p]
     for number, layer in enumerate(layers):
-        layer.key.fill_(key_of(seed, step, number))
+        layer.key.fill_(key_of(seed, epoch, step, number))
 
 
-def key_of(seed: int, step: int, layer: int) -> int:
-    """32 bits that differ for every (seed, step, layer).
+def key_of(*numbers: int) -> int:
+    """32 bits made of several numbers and their order: seed, epoch, step and layer.
 
     >>> key_of(0, 0, 0) != key_of(0, 0, 1) != key_of(0, 1, 0)
     True
     """
     bits = 0
-    for each in (seed, step, layer):
+    for each in numbers:
         bits = _mixed_int((bits + each * GOLDEN + 0x85EBCA6B) & 0xFFFFFFFF)
     return bits
 

@@ -240,12 +240,12 @@ def outputs(module: nn.Module, inputs: DeviceInputs, dims: Dims) -> np.ndarray:
     longest = max(int(inputs.lengths.max()), 1)
     symbols = PREDICT_SYMBOLS[next(module.parameters()).device.type]
     for rows in bucketed(inputs.lengths, max(symbols // longest, 1), None):
-        output = module(*inputs.batch(rows)).double()
+        output = module(*inputs.batch(rows)).cpu().double()  # mps has no float64
         if dims.task == "multiclass":
             output = output.softmax(1)
         elif dims.task != "regression":
             output = output.sigmoid()
-        result[rows] = output.cpu().numpy()
+        result[rows] = output.numpy()
     return result
 
 

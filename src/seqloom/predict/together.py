@@ -45,7 +45,8 @@ def _update(steps: Sequence[Step], batches: Sequence[np.ndarray], fabric: Fabric
     inputs = _side_by_side([member.inputs.batch(rows) for member, rows in zip(members, batches, strict=True)])
     targets = [member.targets(rows) for member, rows in zip(members, batches, strict=True)]
     y = torch.stack([each[0] for each in targets])
-    bounds, weights = _stacked_or_none([each[2] for each in targets]), _stacked_or_none([each[3] for each in targets])
+    bounds = _stacked_or_none([each[2] for each in targets], torch.zeros_like(targets[0][0]))
+    weights = _stacked_or_none([each[3] for each in targets], torch.ones_like(targets[0][0]))
     with fabric.autocast():
         output = _forward([member.bare for member in members], inputs)
     losses = vmap(supervised_loss, in_dims=(0, 0, None, _axis(bounds), _axis(weights)))(
@@ -94,9 +95,11 @@ def _side_by_side(inputs: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     return tuple(torch.stack(each) for each in zip(*padded, strict=True))
 
 
-def _stacked_or_none(values: Sequence[Tensor | None]) -> Tensor | None:
-    present = [value for value in values if value is not None]
-    return torch.stack(present) if present else None
+def _stacked_or_none(values: Sequence[Tensor | None], absent: Tensor) -> Tensor | None:
+    """The values of all members, `absent` where one has none; None where none has."""
+    if all(value is None for value in values):
+        return None
+    return torch.stack([absent if value is None else value for value in values])
 
 
 def _axis(values: Tensor | None) -> int | None:

@@ -14,7 +14,8 @@ THREE_DIGITS = ("BoLA", "Eqca")
 """Species whose first field has three digits; tables often leave out the zero before two."""
 _H2 = re.compile(r"H-?2[-_ ]?([KDLQTM][A-Za-z0-9]*)$", re.IGNORECASE)
 _HUMAN = re.compile(
-    r"(?:HLA[-_ ]?)?(?P<gene>CW|[A-G]|D[PQR][AB]\d?)[-_ ]?\*?(?P<fields>\d+(?::\d+)*)(?P<suffix>[NLSCAQ]?)$",
+    r"(?P<marked>HLA[-_ ]?)?(?P<gene>CW|[A-G]|DRA|D[PQ]A1|D[PQ]B1|DRB[1-9])[-_ ]?(?P<star>\*?)"
+    r"(?P<fields>\d+(?::\d+)*)(?P<suffix>[NLSCAQ]?)$",
     re.IGNORECASE,
 )
 _OTHER = re.compile(rf"({'|'.join(SPECIES)})[-_ ](.+)$", re.IGNORECASE)
@@ -36,6 +37,9 @@ def allele_name(text: str) -> str | None:
     if found := _H2.match(text):
         return f"H-2-{found[1].capitalize()}"
     if found := _HUMAN.match(text):
+        bare = not (found["marked"] or found["star"] or ":" in found["fields"])
+        if bare and len(found["fields"]) != 4:
+            return None  # A123401 may be anything
         fields = _two_fields(found["fields"])
         gene = found["gene"].upper().replace("CW", "C")
         return f"HLA-{gene}*{fields}{found['suffix'].upper()}" if fields else None

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 CHECKPOINT_SECONDS = 10.0
 """Least time between checkpoints: a shorter training is simply done again."""
-STEPS_OF_AN_EPOCH = 2**24
-"""More than any epoch has, so that no two steps share a number."""
 
 
 def optimise(training: Training, fabric: Fabric, folder: Path | None = None) -> list[Epoch]:
@@ -98,7 +96,7 @@ def _before_update(training: Training, state: Progress, number: int) -> float:
     step = training.step
     rate = learning_rate(training.settings, state.epoch + number / step.n_batches, training.epochs)
     for module in step.modules.values():
-        rekey(module, training.seed, state.epoch * STEPS_OF_AN_EPOCH + number)
+        rekey(module, training.seed, state.epoch, number)
     groups = [group for optimizer in step.optimizers.values() for group in optimizer.param_groups]
     for group in groups:
         group["lr"] = rate
@@ -144,9 +142,11 @@ def _close_epoch(training: Training, state: Progress, loss: float, rate: float) 
 def _end(training: Training, state: Progress) -> None:
     """Put back the best weights; RunError if no epoch had a valid loss."""
     if not math.isfinite(state.best_loss):
-        lr = training.settings.lr
+        lr, of = training.settings.lr, f" ({training.name})" if training.name else ""
         raise RunError(
-            f"training diverged: the loss on valid rows was no finite number in any of {state.epoch} epochs; "
+            f"training diverged{of}: the loss on valid rows was no finite number in any of {state.epoch} epochs; "
             f"lower the learning rate, now {lr:g}, with --set train.lr={lr / 10:g}"
         )
     put(training.step, state.best)
+    for module in training.step.modules.values():
+        module.eval()

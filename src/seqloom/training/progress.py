@@ -106,7 +106,11 @@ def _resumed(step: Step, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
         whole["state"] = slots
         optimizer.load_state_dict(whole)
     curve = [Epoch(**line) for line in facts["curve"]]
-    return Progress(_below("best/", tensors), curve, _below("mean/", tensors), **facts["progress"])
+    here = {key: value.device for key, value in weights(step, copy=False).items()}
+    best, mean = (
+        {key: value.to(here[key]) for key, value in _below(f"{name}/", tensors).items()} for name in ("best", "mean")
+    )
+    return Progress(best, curve, mean, **facts["progress"])
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

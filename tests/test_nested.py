@@ -60,6 +60,11 @@ def test_a_group_counts_once_however_many_inner_folds_test_it(tmp_path):
     table = table_of("regression", 150).data
     table = table.append_column("family", [[f"f{row % 10}" for row in range(150)]])
     settings = SETTINGS | {"split.kind": "group", "predictor.kind": "composition"}
-    arguments = {"target": "target", "sequence": "sequence", "group": "family", "settings": settings | {"split.inner": 3}}
+    arguments = {
+        "target": "target",
+        "sequence": "sequence",
+        "group": "family",
+        "settings": settings | {"split.inner": 3},
+    }
     seqloom.compare(table, out=tmp_path, **arguments)
     assert read_json(tmp_path / "leaderboard.json")["within_groups"]["groups"] == 10

@@ -24,7 +24,7 @@ from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
 from seqloom.lookup import keep_lookups
 from seqloom.plan import Plan, make_plan
-from seqloom.predict.base import Dims, Fitted, Job
+from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor
 from seqloom.predict.fitting import fit_models
 from seqloom.run import Member, Run, claim_folder
 from seqloom.sections import Sections
@@ -275,17 +275,20 @@ def _fit_group(group: Sequence[tuple[Run, Member]], folds: Folds, progress: Call
             (prepared[i].examples[TRAIN], prepared[i].examples[VALID], _job(*group[i], prepared[i], progress))
             for i in numbers
         ]
-        predictor = group[0][0].variant.predictor
-        try:
-            fitted = fit_models(predictor, members)
-        except RunError:
-            if len(members) == 1:
-                raise
-            fitted = [fit_models(predictor, [member])[0] for member in members]
-        seconds = (time.monotonic() - started) / len(group)
-        for i, model in zip(numbers, fitted, strict=True):
-            _save(*group[i], prepared[i], model, seconds, folds.plan)
+        for i, model in zip(numbers, _fitted(group[0][0].variant.predictor, members), strict=True):
+            _save(*group[i], prepared[i], model, (time.monotonic() - started) / len(group), folds.plan)
     return (time.monotonic() - started) / len(group)
+
+
+def _fitted(predictor: Predictor, members: Sequence[tuple[Examples, Examples, Job]]) -> Iterator[Fitted]:
+    """The members fitted side by side; one by one if any of them diverges, so that those before it are kept."""
+    try:
+        yield from fit_models(predictor, members)
+    except RunError:
+        if len(members) == 1:
+            raise
+        for member in members:
+            yield from fit_models(predictor, [member])
 
 
 def _save(run: Run, member: Member, prepared: Prepared, model: Fitted, seconds: float, plan: Plan) -> None:

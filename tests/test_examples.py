@@ -16,8 +16,12 @@ def test_every_section_and_variant_of_an_example_is_known(path):
     sections = read_toml(path)
     made = drafts(sections, ("linear",))
     assert len({draft.name for draft in made}) == len(made)
+    distinct = []
     for draft in made:
-        build("predictor", draft.sections["predictor"])
+        model = build("predictor", draft.sections["predictor"])
+        rest = [draft.sections[name] for name in ("target", "encoder", "train", "calibrate")]
+        assert (model, rest) not in distinct
+        distinct.append((model, rest))
         for family, section in (("splitter", "split"), ("encoder", "encoder")):
             if "kind" in draft.sections[section]:
                 build(family, draft.sections[section])

@@ -164,6 +164,35 @@ def test_the_nearest_rows_are_those_of_all_pairs_by_row_and_id():
     assert [each["rows"] for each in audit.facts["folds"][0]["nearest"]["bands"]] == counts.tolist()
 
 
+def pairs_table(one, two, roles):
+    data = pa.table({"one": one, "two": two, "y": np.arange(len(one)) % 7 + 0.5, "set": roles})
+    return read_table(data, DataSection(sequence=("one", "two"), alphabet="protein"), ("y",))
+
+
+def test_rows_that_share_one_of_two_sequences_are_no_near_duplicates():
+    allele, roles = STRANGERS[0], ["train"] * 40 + ["test"] * 20
+    _, audit = audited(pairs_table([allele] * 60, peptides(60, seed=5, shortest=9, longest=9), roles))
+    assert audit.facts["folds"][0]["nearest"]["near_duplicates"] == 0
+    assert not {"leaks", "near-duplicates"} & codes(audit)
+
+
+def test_rows_that_are_alike_in_both_sequences_are_near_duplicates():
+    near = [changed(each, 4) for each in STRANGERS[20:40]]
+    roles = ["train"] * 20 + ["test"] * 20
+    _, audit = audited(pairs_table([*STRANGERS[:20]] * 2, [*STRANGERS[20:40], *near], roles))
+    assert audit.facts["folds"][0]["nearest"]["near_duplicates"] == 20
+    assert audit.facts["folds"][0]["nearest"]["median"] == pytest.approx(0.9)
+    assert "(80% identity or more in every sequence column)" in finding(audit, "near-duplicates").message
+
+
+def test_a_split_by_similarity_of_two_sequences_leaves_nothing_that_its_audit_finds_alike():
+    one = [*STRANGERS[:40]] * 2
+    two = [*STRANGERS[40:80], *(changed(each, 8) for each in STRANGERS[40:80])]
+    _, audit = audited(pairs_table(one, two, ["train"] * 80), "similarity", seed=0)
+    assert max(audit.nearest["identity"].to_pylist()) < 0.5
+    assert not {"above-threshold", "leaks"} & codes(audit)
+
+
 def test_every_fold_is_looked_at_and_its_rows_are_told_apart():
     near = [changed(each, 1) for each in STRANGERS[:30]]
     table = marked([*STRANGERS[:30], *near], ["train"] * 60)

@@ -142,6 +142,25 @@ def test_values_are_split_at_commas_outside_brackets():
     assert split_values("1e-3, 3e-4") == ["1e-3", "3e-4"]
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("{input=0.5,out=0.25},lstm11", ["{input=0.5,out=0.25}", "lstm11"]),
+        ("[[1,2],[3]],[{a=1,b=[2,3]}]", ["[[1,2],[3]]", "[{a=1,b=[2,3]}]"]),
+        ("'a,b',\"c,d\",e", ["'a,b'", '"c,d"', "e"]),
+        ('{by="a,}b"},"quoted \\", still",last', ['{by="a,}b"}', '"quoted \\", still"', "last"]),
+        ("5'utr, 3'utr", ["5'utr", "3'utr"]),
+        ("mhc in ('a', 'b'), len(sequence) == 9", ["mhc in ('a', 'b')", "len(sequence) == 9"]),
+        ("exp(-e),t^-1", ["exp(-e)", "t^-1"]),
+        ("a,,b,", ["a", "b"]),
+        ("a],b", ["a]", "b"]),
+        ("", []),
+    ],
+)
+def test_commas_within_brackets_and_quotes_do_not_part_values(text, values):
+    assert split_values(text) == values
+
+
 # Variants
 
 

@@ -31,10 +31,10 @@ def slow_instances(sequence, length=9):
     return [sequence]
 
 
-def kmer9_case(kind, task="regression", n=90):
+def kmer9_case(kind, task="regression", n=90, encoder=None):
     """A predictor with its examples as bags."""
     case = Case(kind, task, n=n)
-    encoder = build("encoder", {"kind": "kmer9"})
+    encoder = build("encoder", encoder or {"kind": "kmer9"})
     parts = {"train": (0, n // 2), "valid": (n // 2, 2 * n // 3), "test": (2 * n // 3, n)}
     rows = {name: case.table.take(np.arange(*ends)) for name, ends in parts.items()}
     case.encoder = encoder.fit(rows["train"])
@@ -126,6 +126,19 @@ def test_predictions_are_of_rows_and_are_the_means_over_their_instances(kind, ta
     np.testing.assert_allclose(single, whole, atol=2e-5)
     if fitted.held_back is not None:
         assert fitted.held_back.shape == (len(valid), case.dims.n_outputs)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "sigmoid", "nearest"])
+def test_nets_that_read_symbols_read_the_same_instances(kind):
+    case = kmer9_case(kind, "regression", encoder={"kind": "tokens", "length": 9})
+    train, valid, test = case.examples.values()
+    assert set(test.inputs.tokens.lengths) == {9}
+    rows = case.table.sequences("sequence").to_pylist()[60:]
+    assert PROTEIN.decode(test.inputs.tokens) == [word for row in rows for word in slow_instances(row)]
+    fitted = fit_model(case.variant.predictor, train, valid, case.job)
+    apart = fitted.predict(test.inputs.instances())
+    bags = test.inputs.bags
+    np.testing.assert_allclose(fitted.predict(test.inputs), [apart[a:b].mean(0) for a, b in pairwise(bags)], atol=1e-12)
 
 
 class Telling(Predictor):

@@ -11,13 +11,13 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings files registry alphabet tokens connected store metrics stats interval chance resample bootstrap verdict",
-    "read canonical where roles lookup table mutation chemistry patch check replicates censored joined calibrate",
-    "target similarity split encode summary rule simulate domain training_rows uncertainty answers shift positions",
+    "errors findings files registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
+    "read canonical where roles store lookup table mutation chemistry patch check replicates censored joined calibrate",
+    "target similarity split encode summary rule simulate blocks library domain training_rows uncertainty answers shift positions",
     "nn training predict generate",
     "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction inspection division compare"
-    " ensemble nested explain compress report",
-    "api estimators show show_explain cli serve __init__ __main__",
+    " ensemble nested rates explain compress report",
+    "api estimators show show_explain show_store cli serve __init__ __main__",
 )
 """From the lowest up; a name stands for the module or folder and all inside it. A module imports from its own
 line and from the lines above it, which are lower layers."""

@@ -151,8 +151,10 @@ def test_with_many_variants_parts_are_the_columns(tmp_path: Path) -> None:
     score = {"value": 0.61, "low": 0.5, "high": 0.7}
 
     def parts(n: int) -> dict[str, object]:
-        each = [{"name": f"len {k}", "rows": 40, "scores": dict.fromkeys(names, score)} for k in range(n)]
-        return {"by": "length", "slices": each, "too_small": [], "unknown": 0}
+        each = [
+            {"name": f"len {k}", "rows": 40, "trained": True, "scores": dict.fromkeys(names, score)} for k in range(n)
+        ]
+        return {"by": "length", "slices": each, "too_small": [], "untested": [], "unknown": 0}
 
     edit(folder / "leaderboard.json", lambda board: board.update(slices=[parts(3), parts(9)]))
     html = report(folder)
@@ -167,7 +169,7 @@ def test_with_many_variants_parts_are_the_columns(tmp_path: Path) -> None:
 def test_a_named_part_gives_its_table_its_heading(tmp_path: Path) -> None:
     folder = write_experiment(tmp_path / "e", Folder(variants=("cnn", "constant")))
     score = {"value": 0.61, "low": 0.5, "high": 0.7}
-    each = [{"name": name, "rows": 40, "scores": {"cnn": score}} for name in ("nine-mers", "others")]
-    found = {"by": "nine-mers: len(sequence) == 9", "slices": each, "too_small": [], "unknown": 0}
+    each = [{"name": name, "rows": 40, "trained": True, "scores": {"cnn": score}} for name in ("nine-mers", "others")]
+    found = {"by": "nine-mers: len(sequence) == 9", "slices": each, "too_small": [], "untested": [], "unknown": 0}
     edit(folder / "leaderboard.json", lambda board: board.update(slices=[found]))
     assert "Scores of nine-mers (len(sequence) == 9) and of the others" in text_of(report(folder))

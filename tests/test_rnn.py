@@ -342,3 +342,32 @@ def test_any_settings_give_a_model_that_is_saved_and_restored():
         inputs = case.examples["test"].inputs
         restored = recipe.restore({name: np.array(value) for name, value in fitted.state().items()}, case.dims)
         np.testing.assert_allclose(restored.predict(inputs), fitted.predict(inputs), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"embed_per_direction": True, "boundary": True}, {"drop": {"embed": 0.5}}], ids=str
+)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple"])
+def test_kinds_of_symbols_read_as_a_whole_are_their_embeddings_read_one_by_one(cell, settings, monkeypatch):
+    module, given = net(cell=cell, embed=64, **settings).train(), batch((9, 4, 1, 12, 0))
+    rekey(module, 0, 1)
+    assert module._reads_kinds()
+    results = []
+    for by_kind in (True, False):
+        monkeypatch.setattr(module, "_reads_kinds", lambda by_kind=by_kind: by_kind)
+        module.zero_grad()
+        out = module(*given)
+        out.square().sum().backward()
+        results.append((out, {name: value.grad.clone() for name, value in module.named_parameters()}))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_sigmoid_output_stays_between_its_ends_and_leaves_logits_alone() -> None:
+    own = net(output="sigmoid", head=(3,))
+    torch.nn.init.normal_(own.head[-2].weight, std=100.0)
+    out = own(*batch())
+    low, high = own.head[-1].ends[0]
+    assert ((out >= low) & (out <= high)).all()
+    assert out.std() > 0
+    binary = Dims("binary", 1, 1, vocabulary=21, n_covariates=2, alphabet="protein", longest=9, symbols=(20,))
+    assert torch.equal(net(binary, output="sigmoid")(*batch()), net(binary)(*batch()))

@@ -40,7 +40,7 @@ def test_without_hidden_layers_effects_of_positions_add_up_before_one_sigmoid():
     with torch.no_grad():
         ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5], [2, 2, 3, 4], [2, 2, 3, 5]])
         out = net(ids, ids > 0, torch.zeros(4, 0, dtype=torch.float64))[:, 0]
-        low, high = net.ends[0]
+        low, high = net.ends.ends[0]
         share = torch.logit((out - low) / (high - low))
     np.testing.assert_allclose(share[0] - share[1], share[2] - share[3], atol=1e-5)
 

@@ -396,7 +396,89 @@ def test_rows_of_two_sequences_are_alike_when_both_are():
     data = pa.table({"one": [a, a, b, a], "two": [c, c, c, d], "y": [1.0, 2, 3, 4]})
     table = read_table(data, DataSection(sequence=("one", "two"), alphabet="protein"), ("y",))
     assert same_partition(alike_groups(table, 0.5).label, np.array([0, 0, 1, 2]))
-    # Laid end to end: the first row equals the second, and of the last one half is that of the first.
     row, value = nearest_rows(table, np.array([0, 3]), np.array([1, 2])).best()
-    assert row.tolist() == [0, 0]
-    np.testing.assert_allclose(value, [1.0, 0.5], atol=0.03)
+    assert (row.tolist(), value.tolist()) == ([0, -1], [1.0, 0.0])  # the last row's second sequence is like none
+
+
+def pairs_of_families(n, seed=0, shortest=20, longest=40):
+    """Rows of a family each in two columns: members of six families in the first, of twenty in the second."""
+    rng = np.random.default_rng(seed)
+    few, many = (families(k, 6, shortest, longest, seed + k) for k in (6, 20))
+    columns = {
+        "one": [few[i] for i in rng.integers(len(few), size=n)],
+        "two": [many[i] for i in rng.integers(len(many), size=n)],
+    }
+    data = pa.table({**columns, "y": rng.normal(size=n)})
+    return read_table(data, DataSection(sequence=("one", "two"), alphabet="protein"), ("y",)), columns
+
+
+def lowest_identities(columns, queries, references, n_rows):
+    """Every pair of rows by the lowest identity of their columns, float64 (N, M)."""
+    tables = []
+    for strings in columns.values():
+        distinct = {each: k for k, each in enumerate(dict.fromkeys(strings))}
+        encoded = PROTEIN.encode(list(distinct))
+        found = nearest(encoded, encoded, PROTEIN, len(distinct), "exact", n_rows)
+        values = np.zeros((len(distinct), len(distinct)))
+        values[found.queries, found.references] = found.identity
+        codes = np.array([distinct[each] for each in strings])
+        tables.append(values[np.ix_(codes[queries], codes[references])])
+    return np.minimum(*tables)
+
+
+@pytest.mark.parametrize(("search", "least_equal"), [("exact", 1.0), ("auto", 1.0), ("words", 0.98)])
+def test_the_nearest_row_of_two_sequences_is_that_with_the_highest_lowest_identity(search, least_equal):
+    table, columns = pairs_of_families(300)
+    queries, references = np.arange(80), np.arange(80, 300)
+    values = lowest_identities(columns, queries, references, 300)
+    row, value = nearest_rows(table, queries, references, search=search).best()
+    assert np.mean(np.abs(value - values.max(axis=1)) < 1e-6) >= least_equal
+    known = row >= 0
+    np.testing.assert_allclose(values[queries[known], row[known]], value[known], atol=1e-6)  # and what is told is true
+
+
+def test_rows_with_one_sequence_in_common_are_no_nearer_than_their_other_one():
+    rng = np.random.default_rng(3)
+    groove, words = random_sequence(rng, 34), ["".join(rng.choice(list(LETTERS), 9)) for _ in range(40)]
+    data = pa.table({"allele": [groove] * 40, "peptide": words, "y": np.arange(40.0)})
+    table = read_table(data, DataSection(sequence=("allele", "peptide"), alphabet="protein"), ("y",))
+    value = nearest_rows(table, np.arange(20), np.arange(20, 40)).best()[1]
+    alone = nearest(PROTEIN.encode(words[:20]), PROTEIN.encode(words[20:]), PROTEIN, n_rows=40).best()[1]
+    np.testing.assert_allclose(value, alone, atol=1e-6)
+    assert value.max() < 0.8
+
+
+def test_no_rows_that_are_alike_in_every_column_are_in_two_groups():
+    table, columns = pairs_of_families(200, seed=5)
+    rows = np.arange(200)
+    for identity_wanted in (0.5, 0.8):
+        alike = lowest_identities(columns, rows, rows, 200) >= identity_wanted
+        label = alike_groups(table, identity_wanted, "exact").label
+        assert not (alike & (label[:, None] != label[None, :])).any()
+        found = nearest_rows(table, rows, rows, most=2)
+        assert ((found.identity < identity_wanted) | (label[found.queries] == label[found.references])).all()
+
+
+def test_equal_rows_of_two_sequences_are_each_others_second_nearest():
+    table, _ = pairs_of_families(30)
+    twice = np.append(np.arange(30), np.arange(30))
+    found = nearest_rows(table.take(twice), np.arange(60), np.arange(60), most=2)
+    assert found.identity.tolist() == [1.0] * 120
+    assert sorted(zip(found.queries.tolist(), found.references.tolist(), strict=True))[:2] == [(0, 0), (0, 30)]
+
+
+@pytest.mark.parametrize("search", ["exact", "words"])
+def test_a_protein_and_its_molecule_are_as_alike_as_the_less_alike_of_both(search):
+    pytest.importorskip("rdkit", reason="needs rdkit")
+    strings, molecules = families(4, 5, 30, 40), [*alcohols(18), "no1such", "no1such"]
+    data = pa.table({"target": list(strings), "smiles": molecules, "y": np.arange(20.0)})
+    kinds = {"target": "protein", "smiles": "smiles"}
+    table = read_table(data, DataSection(sequence=("target", "smiles"), alphabet=kinds), ("y",))
+    rows = np.arange(20)
+    found = nearest_rows(table, rows[::2], rows[1::2], search=search)
+    similarity = np.zeros((20, 20))
+    similarity[:18, :18] = tanimoto(molecules[:18])
+    similarity[18:, 18:] = 1
+    values = np.minimum(lowest_identities({"a": strings, "b": strings}, rows, rows, 20), similarity)[::2, 1::2]
+    np.testing.assert_allclose(found.best()[1], values.max(axis=1), atol=1e-6)
+    assert found.measure == "identity"

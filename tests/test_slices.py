@@ -16,7 +16,7 @@ from seqloom.evaluation import evaluate
 from seqloom.files import read_json
 from seqloom.prediction import evaluate as evaluate_run
 from seqloom.sections import ReportSection
-from seqloom.slices import scores_by_slice, scores_within_groups, slices_of
+from seqloom.slices import Slices, scores_by_slice, scores_within_groups, slices_of
 from seqloom.table import Table, read_table
 from seqloom.target import Target
 
@@ -104,16 +104,30 @@ def test_each_part_has_the_score_of_its_rows_and_small_ones_are_named() -> None:
     tests = [y[own, None] for own in rows]
     evaluated = evaluate(BINARY, tests, {"model": [[p[own, None]] for own in rows]}, REPORT)
     parts = slices_of(table, "source")
-    found = scores_by_slice(evaluated, tests, parts, rows, REPORT)
+    found = scores_by_slice(evaluated, tests, parts, rows, REPORT, trained=rows[0])
     for part in found["slices"]:
         own = parts.place == parts.names.index(part["name"])
         wanted = np.mean([roc_auc_score(y[fold][own[fold]], p[fold][own[fold]]) for fold in rows])
         assert part["rows"] == own.sum()
         assert part["scores"]["model"]["value"] == pytest.approx(wanted)
     assert found["unknown"] == (parts.place < 0).sum()
-    few = scores_by_slice(evaluated, tests, slices_of(table, "ph > 8.9"), rows, REPORT)
+    few = scores_by_slice(evaluated, tests, slices_of(table, "ph > 8.9"), rows, REPORT, trained=rows[0])
     assert [each["name"] for each in few["too_small"]] == ["ph > 8.9"]
     assert few["too_small"][0]["rows"] == (table.numeric("ph") > 8.9).sum()
+
+
+def test_parts_that_are_only_trained_on_or_never_are_named() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 60).astype(float)[:, None]
+    p = rng.random((60, 1))
+    place = np.repeat([0, 1, 2], (30, 20, 10))
+    parts = Slices("length", ("9", "10", "11"), place)
+    rows = [np.arange(0, 20), np.arange(50, 60)]  # no 10-mer is tested
+    tests = [y[own] for own in rows]
+    evaluated = evaluate(BINARY, tests, {"model": [[p[own]] for own in rows]}, REPORT)
+    found = scores_by_slice(evaluated, tests, parts, rows, REPORT, trained=np.arange(20, 50))
+    assert found["untested"] == [{"name": "10", "training_rows": 20}]
+    assert [(each["name"], each["trained"]) for each in found["slices"]] == [("9", True), ("11", False)]
 
 
 def test_scores_within_groups_are_means_over_groups_and_small_ones_are_said() -> None:

@@ -61,6 +61,27 @@ def tune(source: Any, *, inner: int = 5, settings: Mapping[str, Any] | None = No
     return compare(source, settings={**(settings or {}), "split.inner": inner}, **arguments)
 
 
+def rates(
+    source: Any,
+    *,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    watcher: Watcher | None = None,
+    **flags: Any,
+) -> dict[str, Any]:
+    """The learning-rate range test (Smith 2017) of every net; the keys of `tune --rates --json`.
+
+    Arguments as in `compare`; nothing is fitted to the end. ConfigError where there is no net.
+    """
+    from seqloom.rates import rate_ranges
+
+    sections, data = _sections(source, settings, vary, grid, flags)
+    folder = Path(out) if out is not None else Path(f"{default_folder(source, sections)}-rates")
+    return rate_ranges(sections, folder, data=data, config=config_text(source, sections), watcher=watcher)
+
+
 def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | None = None) -> dict[str, Any]:
     """Write the report of a run or experiment folder again, finished or not; its path, confusion matrices and members.
 
@@ -70,6 +91,32 @@ def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | N
     from seqloom.report.build import report as _report
 
     return _report(Path(folder), confusion)
+
+
+def simulate(what: str, out: str | Path, **given: Any) -> dict[str, Any]:
+    """Write a table of `peptides` or of a `library` whose right answer is known; the keys of `simulate --json`.
+
+    `given`: settings of `seqloom.simulate.Simulation`, or of `seqloom.library.LibrarySettings`.
+    """
+    from seqloom.library import Library, LibrarySettings, write_library
+    from seqloom.prediction import write_table
+    from seqloom.registry import validated
+    from seqloom.simulate import Simulation
+
+    out = Path(out)
+    facts = {"command": "simulate", "path": out.as_posix()}
+    if what == "library":
+        library = Library.of(validated(LibrarySettings, given, "simulate library"))
+        write_library(library, out)
+        settings, blocks = library.settings, library.blocks
+        text = (
+            f"of {library.n_products:,} products of {len(blocks.acids):,} amino acids and {len(blocks.amines):,} amines"
+        )
+        return {**facts, "rows": settings.rows, "text": text, "settings": settings.model_dump(), "findings": []}
+    simulation = validated(Simulation, given, "simulate")
+    write_table(simulation.table(), out)
+    rule = simulation.rule
+    return {**facts, "rows": simulation.rows, "text": f"rule: {rule}", "rule": rule, "findings": []}
 
 
 def load(folder: str | Path) -> Model:
@@ -88,6 +135,19 @@ def _run(
     *,
     single: bool,
 ) -> Result:
+    sections, data = _sections(source, settings, vary, grid, flags)
+    folder = Path(out) if out is not None else default_folder(source, sections)
+    return _compare(sections, folder, data=data, config=config_text(source, sections), single=single, watcher=watcher)
+
+
+def _sections(
+    source: Any,
+    settings: Mapping[str, Any] | None,
+    vary: Mapping[str, Sequence[Any]] | None,
+    grid: Mapping[str, Sequence[Any]] | None,
+    flags: Mapping[str, Any],
+) -> tuple[Sections, Any]:
+    """All that was asked as sections, and the DataFrame, if the source is one."""
     sections, data = sections_of(source)
     changes = dict(settings or {})
     for name, value in flags.items():
@@ -101,8 +161,7 @@ def _run(
     for name, axes in (("vary", vary), ("grid", grid)):
         if axes:
             sections[name] = {**sections.get(name, {}), **{key: _listed(values) for key, values in axes.items()}}
-    folder = Path(out) if out is not None else default_folder(source, sections)
-    return _compare(sections, folder, data=data, config=config_text(source, sections), single=single, watcher=watcher)
+    return sections, data
 
 
 def _listed(values: Any) -> list[Any]:

@@ -105,12 +105,17 @@ def inspect(
     settings: tuple[str, ...],
     **flags: str | None,
 ) -> None:
-    """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd."""
+    """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd. Of a store: what is in it."""
     from seqloom.api import sections_of
     from seqloom.inspection import inspect as look
     from seqloom.sections import refuse_others
     from seqloom.show import echo_json, inspected
 
+    if _is_store(table):
+        _inspect_store(
+            Path(table), json_, {**flags, "position": position, "by": by, "out": out, "set": settings or None}
+        )
+        return
     sections, _ = sections_of(table)
     if by is not None and (flags["target"] not in (None, by) or position is None):
         raise ConfigError(
@@ -191,9 +196,8 @@ def compare(
 
 @main.command()
 @click.argument("source", metavar="TABLE|EXPERIMENT.toml")
-@click.option(
-    "--inner", type=int, default=5, show_default=True, help="Inner folds that take turns at being valid rows."
-)
+@click.option("--inner", type=int, help="Inner folds that take turns at being valid rows.  [default: 5]")
+@click.option("--rates", is_flag=True, help="Before all that: which learning rates of the nets are worth trying.")
 @click.option("--vary", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per value; may be repeated.")
 @click.option(
     "--grid", multiple=True, metavar="SECTION.KEY=A,B", help="One variant per combination of all --grid values."
@@ -201,21 +205,33 @@ def compare(
 @training_options
 def tune(
     source: str,
-    inner: int,
+    inner: int | None,
+    rates: bool,
     json_: bool,
     settings: tuple[str, ...],
     vary: tuple[str, ...],
     grid: tuple[str, ...],
     **flags: Any,
 ) -> None:
-    """Choose among variants by inner folds of the training rows, and score the choice on rows that had no part in it."""
-    from seqloom.api import tune as run
-    from seqloom.show import Bars, compared, echo_json
+    """Choose among variants by inner folds of the training rows, and score the choice on rows that had no part in it.
 
+    With --rates: the loss of every net at rising learning rates, and which of these to try.
+    """
+    from seqloom.api import rates as sweep
+    from seqloom.api import tune as run
+    from seqloom.show import Bars, compared, echo_json, swept
+
+    if rates and inner is not None:
+        raise ConfigError("tune --rates: it chooses nothing, and so takes no --inner; leave it out")
     with Bars() as watcher:
-        out = flags.pop("out")
-        asked = {"vary": _axes(vary), "grid": _axes(grid), "watcher": watcher}
-        result = run(source, inner=inner, out=out, settings=_pairs(settings), **asked, **flags)
+        asked = {"settings": _pairs(settings), "vary": _axes(vary), "grid": _axes(grid), "watcher": watcher, **flags}
+        if rates:
+            facts = sweep(source, **asked)
+        else:
+            result = run(source, inner=5 if inner is None else inner, **asked)
+    if rates:
+        echo_json(facts) if json_ else click.echo(swept(facts))
+        return
     echo_json(result.as_json("tune")) if json_ else compared(result)
 
 
@@ -328,36 +344,66 @@ def report(folder: Path, confusion: tuple[str, ...], json_: bool) -> None:
 
 
 @main.command()
+@click.argument("what", type=click.Choice(["peptides", "library"]), default="peptides", metavar="[peptides|library]")
 @click.option("--rows", type=int, help="Rows.")
 @click.option(
     "--rule",
-    help='What makes a row positive, e.g. "P2=L and P-1=V", "count(L)>=3"; or position, c-terminal, count, pair.',
+    help='What makes a peptide positive, e.g. "P2=L and P-1=V", "count(L)>=3"; or position, c-terminal, count, pair.',
 )
 @click.option("--effect", help="hard: the rule is the label; soft: it adds to a numeric target.")
-@click.option("--noise", type=float, help="hard: share of labels flipped; soft: standard deviation of noise.")
+@click.option(
+    "--blocks", help="Of a library: CSV of building blocks with columns id and smiles.  [default: seqloom's own]"
+)
+@click.option("--active", type=float, help="Of a library: share of products that are active.")
+@click.option("--noise", type=float, help="hard: share of labels flipped; else standard deviation of noise.")
+@click.option("--long", is_flag=True, default=None, help="Of a library: a row for each product and target.")
 @click.option("--seed", type=int, help="Seed.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File to write (.csv, .tsv or .parquet)."
+    "-o", "--out", type=click.Path(path_type=Path), required=True, help="File to write (.csv, .parquet; .tsv)."
 )
 @as_json
-def simulate(out: Path, json_: bool, **flags: Any) -> None:
-    """A table of peptides with a planted rule, to try models whose right answer is known."""
-    from seqloom.prediction import write_table
-    from seqloom.registry import validated
+def simulate(what: str, out: Path, json_: bool, **flags: Any) -> None:
+    """A table whose right answer is known: peptides with a planted rule, or products of a library with planted activity."""
+    from seqloom.api import simulate as write
     from seqloom.show import echo_json
-    from seqloom.simulate import Simulation
 
-    given = {name: value for name, value in flags.items() if value is not None}
-    simulation = validated(Simulation, given, "simulate")
-    write_table(simulation.table(), out)
-    facts = {
-        "command": "simulate",
-        "path": out.as_posix(),
-        "rows": simulation.rows,
-        "rule": simulation.rule,
-        "findings": [],
-    }
-    echo_json(facts) if json_ else click.echo(f"{simulation.rows:,} rows in {out} (rule: {simulation.rule})", err=True)
+    facts = write(what, out, **{name: value for name, value in flags.items() if value is not None})
+    echo_json(facts) if json_ else click.echo(f"{facts['rows']:,} rows in {out} ({facts['text']})", err=True)
+
+
+@main.command()
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to write, or to go on with.")
+@click.option("--sequence", help="Column of the sequences.")
+@click.option("--target", help="Columns of 0, 1 or nothing, joined by commas; of a long table, names of its targets.")
+@click.option(
+    "--entity-target", help="Of a long table, a row for each sequence and target: column that names the target."
+)
+@click.option("--value", help="Of a long table: column of 0, 1 or nothing.")
+@click.option("--component", help="Columns of names that rows share, such as building blocks, joined by commas.")
+@click.option("--rewrite", multiple=True, metavar="OLD=NEW", help="Replace text in every sequence; may be repeated.")
+@click.option("--canonical", is_flag=True, default=None, help="Bring molecules to RDKit's canonical SMILES.")
+@click.option("--alphabet", help="protein, dna, rna or smiles; found by content without it.")
+@click.option("--bad-rows", help="stop (default) or skip: what becomes of rows that cannot be packed.")
+@click.option(
+    "--repeats", help="stop (default) or keep: of a long table, rows of a molecule that do not stand together."
+)
+@click.option("--memory", help="How much the work may take, about.  [default: 1GB]")
+@click.option("--overwrite", is_flag=True, help="Make a store anew that is there already.")
+@as_json
+def pack(tables: tuple[str, ...], out: Path, overwrite: bool, json_: bool, **flags: Any) -> None:
+    """Write TABLEs too large for memory into a store, a folder that is read in place.
+
+    The same command after an interruption goes on where it was.
+    """
+    from seqloom.show import echo_json
+    from seqloom.show_store import RowsBar, packed
+    from seqloom.store.pack import pack as run
+
+    given = {name: value for name, value in flags.items() if value is not None and value != ()}
+    with RowsBar() as watcher:
+        facts = run(tables, out, overwrite=overwrite, watcher=watcher, **given)
+    echo_json(facts) if json_ else click.echo(packed(facts))
 
 
 @main.command()
@@ -370,6 +416,22 @@ def describe(family: str | None, kind: str | None, json_: bool) -> None:
 
     facts = family_facts(family, kind)
     echo_json(facts) if json_ else click.echo(described(facts))
+
+
+def _is_store(table: str) -> bool:
+    """Whether it is a folder that holds a store; asked without loading what reads one."""
+    return any(Path(table, name).is_file() for name in ("manifest.json", "progress.json"))
+
+
+def _inspect_store(folder: Path, json_: bool, flags: dict[str, Any]) -> None:
+    from seqloom.show import echo_json
+    from seqloom.show_store import store_text
+    from seqloom.store.facts import store_facts
+
+    if given := [name for name, value in flags.items() if value is not None]:
+        raise ConfigError(f"inspect --{given[0]}: {folder} is a store, whose columns have their roles; leave it out")
+    facts = store_facts(folder)
+    echo_json(facts) if json_ else click.echo(store_text(facts))
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from seqloom.plan import Plan
 from seqloom.run import Member, Run
 from seqloom.sections import difference
 from seqloom.slices import scores_by_identity, scores_by_slice, scores_within_groups, slices_of
-from seqloom.split.base import TEST
+from seqloom.split.base import TEST, TRAIN
 from seqloom.split.inputs import joined
 from seqloom.split.random import GroupSplit
 from seqloom.table import Table
@@ -146,14 +146,17 @@ def _uncertainties(
 
 
 def _slices(plan: Plan, evaluated: Evaluated, clusters: list[np.ndarray] | None) -> list[dict[str, Any]]:
-    """Scores of the parts that `report.by` asks for, a property that does not divide the test rows left out."""
+    """Scores of the parts that `report.by` asks for, a property that does not divide the rows left out."""
     report, inner = plan.variants[0].report, plan.variants[0].split.inner
     rows = _test_rows(plan)
+    trained = np.unique(np.concatenate([plan.partition.rows(fold, TRAIN) for fold in range(plan.partition.n_folds)]))
     found = [
-        scores_by_slice(evaluated, _tests(plan), slices_of(plan.table, by), rows, report, clusters, inner=inner)
+        scores_by_slice(
+            evaluated, _tests(plan), slices_of(plan.table, by), rows, report, clusters, trained=trained, inner=inner
+        )
         for by in report.by
     ]
-    return [each for each in found if len(each["slices"]) + len(each["too_small"]) > 1]
+    return [each for each in found if len(each["slices"]) + len(each["too_small"]) + len(each["untested"]) > 1]
 
 
 def _within_groups(plan: Plan, evaluated: Evaluated) -> dict[str, Any] | None:

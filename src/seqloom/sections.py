@@ -134,8 +134,24 @@ def parse_value(text: str) -> Any:
 
 
 def split_values(text: str) -> list[str]:
-    """`a,b,[1,2]` at the commas outside brackets."""
-    return [part.strip() for part in re.findall(r"(?:\[[^\]]*\]|[^,\[])+", text)]
+    """`a,[1,2],{b=3,c=4},"d,e"` at the commas outside brackets of any kind and quotes; nothing between two commas is no value.
+
+    A quote is one at the beginning of a value or within brackets; elsewhere, as in `5'`, it is a sign like any other.
+    """
+    values, depth, quote, escaped = [""], 0, "", False
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote and not escaped else quote
+            escaped = sign == "\\" and quote == '"' and not escaped
+        elif sign in "\"'" and (depth or not values[-1].strip()):
+            quote = sign
+        elif sign == "," and not depth:
+            values.append("")
+            continue
+        else:
+            depth = max(depth + (sign in "([{") - (sign in ")]}"), 0)
+        values[-1] += sign
+    return [value.strip() for value in values if value.strip()]
 
 
 def refuse_others(sections: Sections, used: Sequence[str], who: str) -> None:

@@ -234,6 +234,19 @@ def family_facts(family: str | None, kind: str | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def swept(facts: Mapping[str, Any]) -> str:
+    """What the range test says of every net, and the rates to try."""
+    lines = []
+    for each in facts["rates"]:
+        lines.append(f"{each['variant']}: {each['text']}")
+        if each["try"]:
+            rates = ",".join(f"{rate:g}" for rate in each["try"])
+            lines.append(f"  try --vary train.lr={rates} (rough: a factor of three to ten either way)")
+    if facts["no_nets"]:
+        lines.append(f"no nets, passed over: {', '.join(facts['no_nets'])}")
+    return "\n".join([*lines, f"page: {facts['page']}", f"table: {facts['table']}"])
+
+
 def described(facts: Mapping[str, Any]) -> str:
     """A family, a kind, or all of them as text."""
     if "families" in facts:

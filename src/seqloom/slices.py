@@ -159,27 +159,31 @@ def scores_by_slice(
     report: ReportSection,
     clusters: Sequence[np.ndarray] | None = None,
     *,
+    trained: np.ndarray,
     inner: int = 1,
 ) -> dict[str, Any]:
-    """What `leaderboard.json` says of the primary metric in each part: `by`, `slices`, `too_small` and `unknown`.
+    """What `leaderboard.json` says of the primary metric in each part: `by`, `slices`, `too_small`, `untested` and `unknown`.
 
-    `rows`: per fold the rows of the table (int64 (N,)) that are tested; `tests` and `clusters` as for `evaluate`. `inner`:
-    folds in a row that test the same rows.
+    `rows`: per fold the rows of the table (int64 (N,)) that are tested; `tests` and `clusters` as for `evaluate`. `trained`: the
+    rows (int64 (M,)) that are training rows of any fold: a part without them says `"trained": false`, one that has no others is
+    `untested`. `inner`: folds in a row that test the same rows.
     """
+    taught = np.bincount(slices.place[trained] + 1, minlength=len(slices.names) + 1)[1:]
     known = [~np.isnan(scores).all(axis=1) for scores in tests]
     place = [slices.place[own] for own in rows]
-    scored, small = [], []
+    scored, small, untested = [], [], []
     for part, name in enumerate(slices.names):
         chosen = [own & (at == part) for own, at in zip(known, place, strict=True)]
         n_rows = sum(int(own.sum()) for own in chosen) // inner
+        about = {"name": name, "rows": n_rows, "trained": bool(taught[part])}
         if not n_rows:
-            continue
-        if n_rows < FEWEST_IN_SLICE:
-            small.append({"name": name, "rows": n_rows})
-            continue
-        scored.append({"name": name, "rows": n_rows, **_scores_of_rows(evaluated, tests, chosen, report, clusters)})
+            untested += [{"name": name, "training_rows": int(taught[part])}] if taught[part] else []
+        elif n_rows < FEWEST_IN_SLICE:
+            small.append(about)
+        else:
+            scored.append(about | _scores_of_rows(evaluated, tests, chosen, report, clusters))
     unknown = sum(int((own & (at < 0)).sum()) for own, at in zip(known, place, strict=True)) // inner
-    return {"by": slices.by, "slices": scored, "too_small": small, "unknown": unknown}
+    return {"by": slices.by, "slices": scored, "too_small": small, "untested": untested, "unknown": unknown}
 
 
 def scores_by_identity(

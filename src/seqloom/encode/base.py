@@ -7,7 +7,7 @@ once, here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -30,14 +30,15 @@ MOST_FEATURE_BYTES = 6 * 2**30
 class Inputs:
     """What a predictor sees of N rows: either `features` or `tokens`.
 
-    With `bags`, each row is a bag of one or more instances, and `features` (M, D) are those of all instances in turn: a model is
-    fitted on instances and predicts the mean over those of a row (see `seqloom.predict.fitting` and `Fitted.predict`).
+    With `bags`, each row is a bag of one or more instances, and `features` (M, D), or `tokens` and `covariates`, are those of all
+    instances in turn: a model is fitted on instances and predicts the mean over those of a row (see `seqloom.predict.fitting` and
+    `Fitted.predict`).
     """
 
     features: np.ndarray | None = None  # float32 (N, D), covariates included
     tokens: Tokens | None = None  # N sequences
     covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))  # float32 (N, C), with tokens
-    bags: np.ndarray | None = None  # int64 (N + 1,): where the instances of each row begin and end among `features`
+    bags: np.ndarray | None = None  # int64 (N + 1,): where the instances of each row begin and end among them
 
     def __len__(self) -> int:
         if self.bags is not None:
@@ -50,9 +51,8 @@ class Inputs:
     def take(self, rows: np.ndarray) -> Inputs:
         """The inputs of `rows`, in that order."""
         if self.bags is not None:
-            assert self.features is not None
             instances, bags = _bags_of(self.bags, np.asarray(rows, np.int64))
-            return Inputs(features=self.features[instances], bags=bags)
+            return replace(self.instances().take(instances), bags=bags)
         if self.features is not None:
             return Inputs(features=self.features[rows])
         assert self.tokens is not None
@@ -65,7 +65,7 @@ class Inputs:
 
     def instances(self) -> Inputs:
         """The M instances as rows of their own."""
-        return self if self.bags is None else Inputs(features=self.features)
+        return self if self.bags is None else replace(self, bags=None)
 
     def averaged(self, values: np.ndarray) -> np.ndarray:
         """The mean over the instances of each row of `values` (M, T), float64 (N, T)."""

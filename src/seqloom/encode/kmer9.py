@@ -6,6 +6,7 @@ and `seqloom.encode.base.Inputs`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Annotated, Literal
@@ -49,7 +50,8 @@ class Kmer9(Encoder):
     A longer row loses a run of symbols at every possible place, a shorter one gains unknown symbols at every possible place
     (Lundegaard et al. 2008, NAR 36:W509; the `kmer_index_encoding` of MHCflurry 2016), so that both ends keep their positions. A
     model learns from all of these instances, each with a share of the row's weight, and the prediction of a row is the mean over
-    its instances. Several sequence columns give all pairs of their instances.
+    its instances. Several sequence columns give all pairs of their instances. Predictors that read symbols do the same with
+    `encoder = {kind = "tokens", length = 9}`.
     """
 
     length: Annotated[int, Field(ge=1, le=100)] = 9
@@ -98,26 +100,40 @@ class FittedKmer9(FittedEncoder):
     def transform(self, table: Table) -> Inputs:
         """Features float32 (M, D) of M instances, covariates last, in bags."""
         found = [self.recipe.instances(table, column) for column in table.roles.sequences]
-        sizes = reduce(np.multiply, [own for _, own in found])
-        bags = np.concatenate([[0], np.cumsum(sizes)])
-        rows = np.repeat(np.arange(table.n_rows), sizes)
+        bags, places = combined([own for _, own in found])
         features = sum(len(each) for each in self.kept) + len(self.mean)
         refuse_huge(
-            len(rows), features, self.recipe.kind, "use encoder one-hot or kmer, or predict fewer rows at a time"
+            bags[-1], features, self.recipe.kind, "use encoder one-hot or kmer, or predict fewer rows at a time"
         )
-        left = np.arange(len(rows)) - bags[rows]  # which combination of instances, the last column's turning fastest
-        parts = [((covariates_of(table) - self.mean) / self.std).astype(np.float32)[rows]]
-        for column, kept, (tokens, own) in reversed(list(zip(table.roles.sequences, self.kept, found, strict=True))):
+        parts = []
+        for column, kept, (tokens, _), place in zip(table.roles.sequences, self.kept, found, places, strict=True):
             numbers = self.recipe.positions.encode(tokens, table.alphabets[column], {"kept": kept})
-            start = np.cumsum(own) - own
-            parts.append(numbers[start[rows] + left % own[rows]])
-            left = left // own[rows]
-        return Inputs(features=np.concatenate(parts[::-1], axis=1), bags=bags)
+            parts.append(numbers[place])
+        covariates = ((covariates_of(table) - self.mean) / self.std).astype(np.float32)
+        parts.append(np.repeat(covariates, np.diff(bags), axis=0))
+        return Inputs(features=np.concatenate(parts, axis=1), bags=bags)
 
     def state(self) -> State:
         """`kept/<index>` of each of the `columns`, `mean`, `std`."""
         kept = {f"kept/{index}": each for index, each in enumerate(self.kept)}
         return kept | {"columns": np.array([len(self.kept)]), "mean": self.mean, "std": self.std}
+
+
+def combined(sizes: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Bags of all combinations of the instances of several columns, the last column's turning fastest.
+
+    `sizes`: how many each row has, int64 (N,) by column. Gives where the bag of each row begins and ends, int64 (N + 1,), and by
+    column which of its instances each of the M combinations holds, int64 (M,).
+    """
+    every = reduce(np.multiply, sizes)
+    bags = np.concatenate([[0], np.cumsum(every)])
+    rows = np.repeat(np.arange(len(every)), every)
+    left = np.arange(len(rows)) - bags[rows]
+    places = []
+    for own in reversed(sizes):
+        places.append((np.cumsum(own) - own)[rows] + left % own[rows])
+        left = left // own[rows]
+    return bags, places[::-1]
 
 
 def instances_of(tokens: Tokens, length: int, unknown: int) -> tuple[Tokens, np.ndarray]:

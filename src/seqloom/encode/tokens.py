@@ -5,12 +5,16 @@ Several sequence columns become one stream: each column has its own range of ids
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from seqloom.encode.base import Encoder, FittedEncoder, Inputs, State, covariates_of, scale_of
-from seqloom.encode.views import ViewText, viewed
+from seqloom.encode.kmer9 import combined, instances_of
+from seqloom.encode.views import ViewText, unknown_id, viewed
 from seqloom.errors import ConfigError
 from seqloom.registry import register
 from seqloom.table import Table
@@ -34,6 +38,9 @@ class TokenEncoder(Encoder):
     """Part of each sequence that is shown: `first3+last3`, `first4`, `last2` with any numbers, or `first3+mask+last3`, which
     keeps the length and makes the middle unknown symbols; nothing is all of it. Rows too short to have a middle stay whole."""
 
+    length: Annotated[int, Field(ge=0, le=100)] = 0
+    """Symbols that every row is brought to, in every way there is, as by `kmer9`; 0 leaves rows as they are."""
+
     def fit(self, table: Table) -> FittedEncoder:
         """Learn the scale of the covariates and the ranges of ids."""
         sizes = np.array([table.alphabets[column].size for column in table.roles.sequences])
@@ -44,8 +51,14 @@ class TokenEncoder(Encoder):
                 "name fewer columns with --sequence, or use predictors that take features"
             )
         for column in table.roles.sequences:  # a view that the alphabet cannot have is said before anything is trained
-            viewed(table.tokens(column), table.alphabets[column], self.view)
+            self.shown(table, column)
+            if self.length:
+                unknown_id(table.alphabets[column], f"encoder {self.kind!r} with length = {self.length}")
         return FittedTokens(self, sizes, *scale_of(covariates_of(table)))
+
+    def shown(self, table: Table, column: str) -> Tokens:
+        """What the view and `max_length` leave of a sequence column."""
+        return _cut(viewed(table.tokens(column), table.alphabets[column], self.view), self.max_length)
 
     def restore(self, state: State) -> FittedEncoder:
         """The fitted encoder whose `state()` this is."""
@@ -72,17 +85,28 @@ class FittedTokens(FittedEncoder):
         return tuple((self.sizes - 1).tolist())
 
     def transform(self, table: Table) -> Inputs:
-        """Tokens of the joint stream and covariates (N, C)."""
+        """Tokens of the joint stream and covariates (N, C), in bags where rows are brought to one length."""
+        columns = [self.recipe.shown(table, column) for column in table.roles.sequences]
+        covariates = ((covariates_of(table) - self.mean) / self.std).astype(np.float32)
+        if not self.recipe.length:
+            return Inputs(tokens=self._joint(columns), covariates=covariates)
+        found = [
+            instances_of(own, self.recipe.length, unknown_id(table.alphabets[column], "encoder 'tokens'"))
+            for own, column in zip(columns, table.roles.sequences, strict=True)
+        ]
+        bags, places = combined([sizes for _, sizes in found])
+        own = [tokens.take(place) for (tokens, _), place in zip(found, places, strict=True)]
+        return Inputs(tokens=self._joint(own), covariates=np.repeat(covariates, np.diff(bags), axis=0), bags=bags)
+
+    def _joint(self, columns: Sequence[Tokens]) -> Tokens:
+        """One stream of several columns, each in its own range of ids, separators between them."""
         parts: list[Tokens] = []
         shift = 0
-        for column, size in zip(table.roles.sequences, self.sizes, strict=True):
-            shown = viewed(table.tokens(column), table.alphabets[column], self.recipe.view)
-            own = _cut(shown, self.recipe.max_length)
+        for own, size in zip(columns, self.sizes, strict=True):
             parts.append(Tokens(own.values + np.uint8(shift), own.offsets) if shift else own)
-            parts.append(_separators(table.n_rows, self.vocabulary - 1))
+            parts.append(_separators(len(own), self.vocabulary - 1))
             shift += int(size) - 1
-        covariates = ((covariates_of(table) - self.mean) / self.std).astype(np.float32)
-        return Inputs(tokens=join(parts[:-1]), covariates=covariates)
+        return join(parts[:-1])
 
     def state(self) -> State:
         """`sizes`, `mean`, `std`."""

@@ -39,6 +39,8 @@ class Cell(ABC):
     """And the last so many that with the state."""
     memory: ClassVar[int]
     """Blocks of H rows that are kept beside the state."""
+    carries: ClassVar[bool]
+    """Whether the state before a step takes part in that after it beside the gates."""
     order: ClassVar[str]
     """The gates by their letters in torch's documentation."""
 
@@ -54,21 +56,22 @@ class Cell(ABC):
 
     @staticmethod
     @abstractmethod
-    def back(d: Tensor, da: Tensor, at: Step) -> None:
-        """Make `da`, the gradient of the sums, of that of state and memory after the step, d (G, (1 + memory) * H, B).
+    def back(dh: Tensor, dm: Tensor, da: Tensor, at: Step) -> None:
+        """Make `da`, the gradient of the sums, of those of state and memory after the step: dh (G, H, B), dm (G, memory * H, B).
 
-        `d` becomes what of it goes to state and memory before the step, but for what goes through the sums.
+        `dm` becomes that of the memory before the step. `dh`, where the cell carries the state, becomes what of it goes to the
+        state before the step, but for what goes through the sums; elsewhere it is used up.
         """
 
 
 class LSTM(Cell):
     """Hochreiter and Schmidhuber 1997 with forget gates, as `torch.nn.LSTM`.
 
-    The three gates with a sigmoid stand side by side. The memory is c and tanh(c), of which `d` uses the
-    first block.
+    The three gates with a sigmoid stand side by side. The memory is c and tanh(c); of their gradients the
+    second is room to work in.
     """
 
-    gates, inputs, states, memory, order = 4, 4, 4, 2, "oifg"
+    gates, inputs, states, memory, carries, order = 4, 4, 4, 2, False, "oifg"
 
     @staticmethod
     def shut(a: Tensor, pad: Tensor) -> None:
@@ -85,21 +88,20 @@ class LSTM(Cell):
         torch.mul(o, tanh_(through.copy_(c)), out=at.after)
 
     @staticmethod
-    def back(d: Tensor, da: Tensor, at: Step) -> None:
+    def back(dh: Tensor, dm: Tensor, da: Tensor, at: Step) -> None:
         width = at.after.shape[1]
         o, i, f, g = at.a.chunk(4, 1)
         da_o, da_i, da_f, da_g = da.chunk(4, 1)
         through = at.keeps[:, width:]
-        dh, dc, _ = d.chunk(3, 1)
+        dc, room = dm.chunk(2, 1)
         torch.mul(dh, through, out=da_o)
-        dc.add_(tanh_backward(dh.mul_(o), through))
+        dc.add_(tanh_backward(dh.mul_(o), through, grad_input=room))
         torch.mul(dc, g, out=da_i)
         torch.mul(dc, at.kept[:, :width], out=da_f)
         sigmoids = da[:, : 3 * width]
         sigmoid_backward(sigmoids, at.a[:, : 3 * width], grad_input=sigmoids)
         tanh_backward(torch.mul(dc, i, out=da_g), g, grad_input=da_g)
         dc.mul_(f)
-        dh.zero_()
 
 
 class GRU(Cell):
@@ -108,7 +110,7 @@ class GRU(Cell):
     n takes part of its sum from the input and, through r, part from the state, which has a block of its own, m.
     """
 
-    gates, inputs, states, memory, order = 4, 3, 3, 0, "nrzm"
+    gates, inputs, states, memory, carries, order = 4, 3, 3, 0, True, "nrzm"
 
     @staticmethod
     def shut(a: Tensor, pad: Tensor) -> None:
@@ -123,24 +125,23 @@ class GRU(Cell):
         torch.lerp(n, at.before, z, out=at.after)
 
     @staticmethod
-    def back(d: Tensor, da: Tensor, at: Step) -> None:
+    def back(dh: Tensor, dm: Tensor, da: Tensor, at: Step) -> None:  # noqa: ARG004 - it has no memory
         width = at.after.shape[1]
         n, r, z, m = at.a.chunk(4, 1)
         da_n, da_r, da_z, da_m = da.chunk(4, 1)
-        torch.sub(at.before, n, out=da_z).mul_(d)
-        to_state = d * z
-        tanh_backward(d.sub_(to_state), n, grad_input=da_n)
+        torch.sub(at.before, n, out=da_z).mul_(dh)
+        tanh_backward(torch.addcmul(dh, dh, z, value=-1, out=da_n), n, grad_input=da_n)
         torch.mul(da_n, m, out=da_r)
         torch.mul(da_n, r, out=da_m)
         sigmoids = da[:, width : 3 * width]
         sigmoid_backward(sigmoids, at.a[:, width : 3 * width], grad_input=sigmoids)
-        d.copy_(to_state)
+        dh.mul_(z)
 
 
 class Simple(Cell):
     """Elman 1990 with tanh, as `torch.nn.RNN`."""
 
-    gates, inputs, states, memory, order = 1, 1, 1, 0, "h"
+    gates, inputs, states, memory, carries, order = 1, 1, 1, 0, False, "h"
 
     @staticmethod
     def shut(a: Tensor, pad: Tensor) -> None:
@@ -151,9 +152,8 @@ class Simple(Cell):
         at.after.copy_(tanh_(at.a))
 
     @staticmethod
-    def back(d: Tensor, da: Tensor, at: Step) -> None:
-        tanh_backward(d, at.after, grad_input=da)
-        d.zero_()
+    def back(dh: Tensor, dm: Tensor, da: Tensor, at: Step) -> None:  # noqa: ARG004 - it has no memory
+        tanh_backward(dh, at.after, grad_input=da)
 
 
 CELLS: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "simple": Simple}

@@ -8,6 +8,7 @@ stacked members, keys stacked like all buffers give every member the masks it wo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -51,7 +52,16 @@ class Dropout(nn.Module):
 
 def rekey(module: nn.Module, seed: int, epoch: int, step: int = 0) -> None:
     """Give every dropout layer of `module` the key of this step of this epoch, in place."""
-    layers = [layer for layer in module.modules() if isinstance(layer, Dropout) and layer.p]
+    rekey_layers(dropouts(module), seed, epoch, step)
+
+
+def dropouts(module: nn.Module) -> list[Dropout]:
+    """The dropout layers of `module` that leave anything out, in its order."""
+    return [layer for layer in module.modules() if isinstance(layer, Dropout) and layer.p]
+
+
+def rekey_layers(layers: Sequence[Dropout], seed: int, epoch: int, step: int = 0) -> None:
+    """As `rekey`, for the `dropouts` of a module, which take longer to find than to key."""
     for number, layer in enumerate(layers):
         layer.key.fill_(key_of(seed, epoch, step, number))
 

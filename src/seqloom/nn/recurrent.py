@@ -38,13 +38,14 @@ class Recurrent(nn.Module):
             RecurrentLayer(cell, each, hidden, directions, drop_input, drop_state) for each in widths
         )
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor, embeddings: Tensor | None = None) -> Tensor:
         """Last states (B, directions * H) of x (L, directions, D, B), rows to the right and the second direction `reversed_rows`.
 
-        A row's last state is that after its last symbol, or its first for the second direction; 0 for an empty row.
+        A row's last state is that after its last symbol, or its first for the second direction; 0 for an empty row. With
+        `embeddings` (directions, V, D), x (L, directions, V, B) is how much of each of them is read.
         """
         first, *others = self.layers
-        states: States = first(x, lengths)
+        states: States = first(x, lengths, embeddings)
         for layer in others:
             states = layer(_read_by_both(states.every, lengths), lengths)
         return states.last.flatten(0, 1).transpose(0, 1)
@@ -72,15 +73,22 @@ class RecurrentLayer(nn.Module):
         for each in self.parameters():
             nn.init.uniform_(each, -(hidden**-0.5), hidden**-0.5)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> States:
-        """States of x (L, directions, D, B) with `lengths` (B,)."""
+    def forward(self, x: Tensor, lengths: Tensor, embeddings: Tensor | None = None) -> States:
+        """States of x (L, directions, D, B) with `lengths` (B,); of x (L, directions, V, B) with `embeddings`, not dropped.
+
+        Embeddings meet the weights once for each kind of symbol, not wherever it stands, and x needs no gradient.
+        """
         directions, n_rows = x.shape[1], x.shape[3]
-        if self.training and self.drop_input.p:
+        of_input: Tensor = self.weight_input
+        if embeddings is not None:
+            with torch.autocast(x.device.type, enabled=False):
+                of_input = of_input @ embeddings.to(of_input.dtype).transpose(1, 2)
+        elif self.training and self.drop_input.p:
             x = x * self.drop_input.mask(x.shape[1:], x)
         drop = None
         if self.training and self.drop_state.p:
             drop = self.drop_state.mask((directions, self.weight_state.shape[2], n_rows), x)
-        weights = Weights(self.weight_input, self.weight_state, self.bias, self.bias_state)
+        weights = Weights(of_input, self.weight_state, self.bias, self.bias_state)
         return scan(self.cell, x.to(self.bias.dtype), lengths.expand(directions, n_rows), weights, drop)
 
 

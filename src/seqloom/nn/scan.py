@@ -7,13 +7,14 @@ rows end at the last step. The axes are steps, groups, units, rows: (L, G, D, B)
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from seqloom.nn.cells import CELLS, Step
+from seqloom.nn.cells import CELLS, Cell, Step
 
 
 class Weights(NamedTuple):
@@ -42,12 +43,15 @@ def scan(cell: str, x: Tensor, lengths: Tensor, weights: Weights, drop: Tensor |
 
 
 _AXES = (1, 0, 0, 0, 0, 0, 0)
-_BACKWARD_AXES = (0, 1, 1, 0, 0, 0, 0, 1, 1, 1)
+_BACKWARD_AXES = (0, 1, 0, 0, 0, 0, 1, 1, 1, 1)
 """Where groups stand in what `_Scan` and `_ScanBackward` take."""
 
 
 class _Scan(Function):
-    """The last state (G, H, B), all states (L + 1, G, H, B) from before the first step on, gates and memory of every step."""
+    """The last state (G, H, B), all states (L + 1, G, H, B) from before the first step on, what is read, gates and memory.
+
+    What a step reads stands together, (G, H + 1 + D, B): the state, a 1 for the bias, and x. So do the weights: one product.
+    """
 
     @staticmethod
     def forward(
@@ -61,27 +65,33 @@ class _Scan(Function):
         drop: Tensor | None,
     ) -> tuple[Tensor, ...]:
         kind = CELLS[cell]
-        length, n_groups, _, n_rows = x.shape
+        length, n_groups, depth, n_rows = x.shape
         width = of_state.shape[2]
         first, full = _spans(lengths, length)
+        weights = _joined(kind, of_input, of_state, bias, bias_of_state)
         states = x.new_empty(length + 1, n_groups, width, n_rows)
         states[: first + 1] = 0
+        read = x.new_empty(length - first, n_groups, width + 1 + depth, n_rows)
+        read[0, :, :width] = 0
+        read[:, :, width] = 1
+        read[:, :, width + 1 :] = x[first:]
         gates = x.new_empty(length - first, n_groups, kind.gates * width, n_rows)
         memory = x.new_empty(length - first + 1, n_groups, kind.memory * width, n_rows)
         memory[0] = 0
-        bias = bias.unsqueeze(2)
+        parts = _parts(kind, width, depth)
         with torch.autocast(x.device.type, enabled=False):
             for step in range(first, length):
+                own = step - first
                 at = _step(step, first, states, gates, memory)
-                a, before = at.a, at.before
-                torch.baddbmm(bias, of_input, x[step], out=a[:, : kind.inputs * width])
-                if bias_of_state is not None:
-                    a[:, kind.inputs * width :] = bias_of_state.unsqueeze(2)
+                if own:
+                    read[own, :, :width] = at.before if drop is None else at.before * drop
+                for made, of in parts:
+                    reads = of if own else slice(max(of.start, width), of.stop)  # the first state is 0
+                    torch.bmm(weights[:, made, reads], read[own, :, reads], out=at.a[:, made])
                 if step < full:
-                    kind.shut(a, _pad(lengths, length, step))
-                a[:, -kind.states * width :].baddbmm_(of_state, before if drop is None else before * drop)
+                    kind.shut(at.a, _pad(lengths, length, step))
                 kind.step(at)
-        return states[-1].clone(), states, gates, memory
+        return states[-1].clone(), states, read, gates, memory
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -89,7 +99,7 @@ class _Scan(Function):
         ctx.cell = cell
         ctx.mark_non_differentiable(*output[2:])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, lengths, of_input, of_state, drop, *output[1:])
+        ctx.save_for_backward(lengths, of_input if x.requires_grad else None, of_state, drop, *output[1:])
 
     @staticmethod
     def backward(
@@ -97,65 +107,90 @@ class _Scan(Function):
     ) -> tuple[Tensor | None, ...]:
         if d_last is None and d_states is None:
             return (None,) * 8
-        saved = ctx.saved_tensors
-        dx, *of_weights, of_state_bias = _ScanBackward.apply(ctx.cell, d_last, d_states, *saved)  # type: ignore[no-untyped-call]
-        return None, dx, None, *of_weights, of_state_bias if of_state_bias.shape[1] else None, None
+        kind, saved = CELLS[ctx.cell], ctx.saved_tensors
+        dx, d = _ScanBackward.apply(ctx.cell, d_last, d_states, *saved)  # type: ignore[no-untyped-call]
+        width = saved[2].shape[2]
+        taking, giving = kind.inputs * width, kind.states * width
+        d_input, d_state, d_bias = d[:, :taking, width + 1 :], d[:, -giving:, :width], d[:, :, width]
+        d_bias_of_state = d_bias[:, taking:] if kind.gates > kind.inputs else None
+        return (
+            None,
+            dx if ctx.needs_input_grad[1] else None,
+            None,
+            d_input,
+            d_state,
+            d_bias[:, :taking],
+            d_bias_of_state,
+            None,
+        )
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], cell: str, *tensors: Tensor | None) -> Any:
-        return _folded(_Scan, info.batch_size, in_dims[1:], cell, tensors, _AXES, (0, 1, 1, 1))
+        return _folded(_Scan, info.batch_size, in_dims[1:], cell, tensors, _AXES, (0, 1, 1, 1, 1))
 
 
 class _ScanBackward(Function):
-    """Gradients of x and the weights; an operation of its own so that `vmap` can fold it, too."""
+    """Gradients of x and the joined weights; an operation of its own so that `vmap` can fold it, too.
+
+    Without `of_input`, that of x is not asked for.
+    """
 
     @staticmethod
     def forward(
         cell: str,
         d_last: Tensor | None,
         d_states: Tensor | None,
-        x: Tensor,
         lengths: Tensor,
-        of_input: Tensor,
+        of_input: Tensor | None,
         of_state: Tensor,
         drop: Tensor | None,
         states: Tensor,
+        read: Tensor,
         gates: Tensor,
         memory: Tensor,
     ) -> tuple[Tensor, ...]:
         kind = CELLS[cell]
-        length, width = len(x), of_state.shape[2]
+        length, width = len(states) - 1, of_state.shape[2]
         first, full = _spans(lengths, length)
-        dx = torch.empty_like(x)
-        dx[:first] = 0
-        d_input, d_state = torch.zeros_like(of_input), torch.zeros_like(of_state)
+        n_groups, depth, n_rows = read.shape[1], read.shape[2] - width - 1, read.shape[3]
+        dx = read.new_zeros(0, n_groups, 0, 0)
+        if of_input is not None:
+            dx = read.new_empty(length, n_groups, depth, n_rows)
+            dx[:first] = 0
+            to_input = of_input.transpose(1, 2)
+        to_state = of_state.transpose(1, 2)
+        d = read.new_zeros(n_groups, kind.gates * width, read.shape[2])
         da = torch.empty_like(gates[0])
-        d_bias = da.new_zeros(da.shape[:2])
-        from_input, from_state = da[:, : kind.inputs * width], da[:, -kind.states * width :]
-        d = x.new_zeros(x.shape[1], (1 + kind.memory) * width, x.shape[3])
-        dh = d[:, :width]
-        if d_last is not None:
-            dh.copy_(d_last)
-        to_input, to_state = of_input.transpose(1, 2), of_state.transpose(1, 2)
-        with torch.autocast(x.device.type, enabled=False):
+        dh = (
+            states.new_zeros(n_groups, width, n_rows)
+            if d_last is None
+            else d_last.clone(memory_format=torch.contiguous_format)
+        )
+        before = torch.empty_like(dh)
+        dm = torch.zeros_like(memory[0])
+        parts = _parts(kind, width, depth)
+        with torch.autocast(read.device.type, enabled=False):
             for step in reversed(range(first, length)):
+                own = step - first
                 at = _step(step, first, states, gates, memory)
                 if d_states is not None:
                     dh.add_(d_states[step + 1])
                 if step < full:
                     dh.masked_fill_(_pad(lengths, length, step), 0)
-                kind.back(d, da, at)
-                torch.bmm(to_input, from_input, out=dx[step])
-                d_input.baddbmm_(from_input, x[step].transpose(1, 2))
-                read = at.before if drop is None else at.before * drop
-                d_state.baddbmm_(from_state, read.transpose(1, 2))
-                d_bias.add_(da.sum(2))
-                if drop is None:
-                    dh.baddbmm_(to_state, from_state)
-                else:
-                    dh.addcmul_(torch.bmm(to_state, from_state), drop)
-        n_input = kind.inputs * width
-        return dx, d_input, d_state, d_bias[:, :n_input].clone(), d_bias[:, n_input:].clone()
+                kind.back(dh, dm, da, at)
+                if of_input is not None:
+                    torch.bmm(to_input, da[:, : kind.inputs * width], out=dx[step])
+                for made, of in parts:
+                    d[:, made, of].baddbmm_(da[:, made], read[own, :, of].transpose(1, 2))
+                if own:
+                    torch.bmm(to_state, da[:, -kind.states * width :], out=before)
+                    if drop is not None:
+                        before.mul_(drop)
+                    if kind.carries:
+                        dh.add_(before)
+                    else:
+                        dh, before = before, dh
+        return dx, d
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -163,7 +198,27 @@ class _ScanBackward(Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], cell: str, *tensors: Tensor | None) -> Any:
-        return _folded(_ScanBackward, info.batch_size, in_dims[1:], cell, tensors, _BACKWARD_AXES, (1, 0, 0, 0, 0))
+        return _folded(_ScanBackward, info.batch_size, in_dims[1:], cell, tensors, _BACKWARD_AXES, (1, 0))
+
+
+def _joined(kind: type[Cell], of_input: Tensor, of_state: Tensor, bias: Tensor, bias_of_state: Tensor | None) -> Tensor:
+    """What every gate multiplies state, 1 and x with, (G, gates * H, H + 1 + D); 0 where it takes in one of them alone."""
+    n_groups, _, width = of_state.shape
+    joined = of_state.new_zeros(n_groups, kind.gates * width, width + 1 + of_input.shape[2])
+    joined[:, -kind.states * width :, :width] = of_state
+    joined[:, : kind.inputs * width, width] = bias
+    if bias_of_state is not None:
+        joined[:, kind.inputs * width :, width] = bias_of_state
+    joined[:, : kind.inputs * width, width + 1 :] = of_input
+    return joined
+
+
+def _parts(kind: type[Cell], width: int, depth: int) -> list[tuple[slice, slice]]:
+    """The products of a step, by which rows of gates are made and what they read: of all of it, or of x or the state alone."""
+    cuts = (0, kind.gates - kind.states, kind.inputs, kind.gates)
+    reads = (slice(width, width + 1 + depth), slice(0, width + 1 + depth), slice(0, width + 1))
+    made = (slice(start * width, stop * width) for start, stop in pairwise(cuts))
+    return [(rows, of) for rows, of in zip(made, reads, strict=True) if rows.start < rows.stop]
 
 
 def _folded(

@@ -5,7 +5,7 @@ with the discretisation of their code). Only the states at the ends of short str
 again on the way back. Nothing is divided by, and no decay is above 1, so neither long sequences nor strong decays overflow.
 
 One step is one fused multiply and add over all rows, channels and states; all else is done for a stretch of steps at once.
-Scans of log L passes took 10 and 64 times as long on a CPU (`bench/mamba.py`, 160 symbols).
+Scans of log L passes took 10 and 64 times as long on a CPU (`bench/nets.py mamba`, 160 symbols).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 CHUNK = 32
-"""Symbols of a chunk: on a CPU 16 and 32 take the same time, 64 half as much again (`bench/mamba.py`)."""
+"""Symbols of a chunk: on a CPU 16 and 32 take the same time, 64 half as much again (`bench/nets.py mamba`)."""
 
 
 def state_space(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int = CHUNK) -> Tensor:

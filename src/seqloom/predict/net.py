@@ -25,6 +25,7 @@ from seqloom.registry import register  # noqa: F401 - nets import it from here b
 from seqloom.tokens import WIDTH_STEP, bucketed
 from seqloom.training.device import open_fabric, resolved_device
 from seqloom.training.loop import optimise_together
+from seqloom.training.memory import kept_memory
 from seqloom.training.optimizers import optimizer_of
 from seqloom.training.step import Epoch, Step, Training
 from seqloom.training.tobit import tobit_loss
@@ -59,10 +60,11 @@ class Net(Predictor):
         from seqloom.predict.together import update_together
 
         fabric = open_fabric(members[0][2].settings.device)
-        trainings = [self._training(*member, fabric) for member in members]
+        trainings = [self.training(*member, fabric) for member in members]
         last = members[-1][2].folder  # saved last: until then, the state of all is found there
         folder = last / "checkpoint" if last else None
-        curves = optimise_together(trainings, update_together, fabric, folder)
+        with kept_memory():
+            curves = optimise_together(trainings, update_together, fabric, folder)
         fitted: list[Fitted] = []
         for (_, _, job), training, curve in zip(members, trainings, curves, strict=True):
             if job.folder is not None:
@@ -72,7 +74,8 @@ class Net(Predictor):
             fitted.append(FittedNet(training.step.bare, job.dims, fabric.device))
         return fitted
 
-    def _training(self, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> Training:
+    def training(self, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> Training:
+        """A new net and the steps of its training, of which none is done; ConfigError if the warm-up leaves no epoch."""
         torch.manual_seed(job.seed)
         module = self.module(job.dims).to(fabric.device)
         step = Supervised(module, train, valid if len(valid) else train, job, fabric)
@@ -159,6 +162,7 @@ class Supervised(Step):
         self.bare, self.job = module, job
         self.module, self.optimizer = fabric.setup(module, optimizer_of(module.parameters(), job.settings))
         self.modules, self.optimizers = {"net": self.module}, {"net": self.optimizer}
+        self.parameters, self.buffers = dict(module.named_parameters()), dict(module.named_buffers())
         self.n_batches = -(-len(train) // job.settings.batch)
         self.inputs = DeviceInputs.of(train.inputs, fabric.device)
         self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from seqloom.nn.dropout import Dropout
+from seqloom.nn.ends import Ends
 from seqloom.predict.base import Dims
 from seqloom.predict.net import Net
 from seqloom.registry import register
@@ -20,8 +21,6 @@ LAYOUTS = {
     "both": ("left", "right"),
     "all": ("left", "centre", "right"),
 }
-SPAN = 4.0
-"""Of a value: standard deviations between the lowest and the highest output before training."""
 
 
 @register("predictor", "sigmoid")
@@ -68,18 +67,14 @@ class PositionalNet(nn.Module):
         last = nn.Linear(width, dims.n_outputs)
         nn.init.zeros_(last.weight)
         self.layers = nn.Sequential(*layers, Dropout(recipe.dropout), last)
-        self.ends: nn.Parameter | None = None
-        if dims.task == "regression":
-            self.ends = nn.Parameter(torch.tensor([-SPAN / 2, SPAN / 2]).repeat(dims.n_outputs, 1))  # (T, 2)
+        self.ends = Ends(dims.n_outputs) if dims.task == "regression" else nn.Identity()
 
     def forward(self, ids: Tensor, mask: Tensor, covariates: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), covariates (B, C) to (B, T)."""
         laid = torch.cat([laid_out(ids, mask, layout, self.longest) for layout in self.layouts], dim=1)  # (B, P)
         x = (self.embedding(laid) * (laid > 0).unsqueeze(-1)).flatten(1)  # (B, P D)
-        out: Tensor = self.layers(torch.cat([x, covariates], dim=1))
-        if self.ends is None:
-            return out
-        return self.ends[:, 0] + (self.ends[:, 1] - self.ends[:, 0]) * torch.sigmoid(out)
+        out: Tensor = self.ends(self.layers(torch.cat([x, covariates], dim=1)))
+        return out
 
 
 def laid_out(ids: Tensor, mask: Tensor, layout: str, longest: int) -> Tensor:

@@ -7,12 +7,12 @@ to one width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn.functional import pad
 
@@ -48,24 +48,25 @@ def _update(steps: Sequence[Step], batches: Sequence[np.ndarray], fabric: Fabric
     bounds = _stacked_or_none([each[2] for each in targets], torch.zeros_like(targets[0][0]))
     weights = _stacked_or_none([each[3] for each in targets], torch.ones_like(targets[0][0]))
     with fabric.autocast():
-        output = _forward([member.bare for member in members], inputs)
+        output = _forward(members, inputs)
     losses = vmap(supervised_loss, in_dims=(0, 0, None, _axis(bounds), _axis(weights)))(
         output, y, members[0].job.dims, bounds, weights
     )
     for member in members:
-        member.optimizer.zero_grad(set_to_none=True)
+        for parameter in member.parameters.values():
+            parameter.grad = None
     fabric.backward(losses.sum())
     for member in members:
         member.descend(fabric)
     return list(losses.detach().unbind())
 
 
-def _forward(modules: Sequence[nn.Module], inputs: tuple[Tensor, ...]) -> Tensor:
-    """Outputs of every module for its own inputs, (S, B, T); running buffers go back to their modules."""
-    parameters = _stacked([dict(module.named_parameters()) for module in modules])
-    held = [dict(module.named_buffers()) for module in modules]
+def _forward(members: Sequence[Supervised], inputs: tuple[Tensor, ...]) -> Tensor:
+    """Outputs of every member's module for its own inputs, (S, B, T); running buffers go back to their modules."""
+    parameters = _stacked([member.parameters for member in members])
+    held = [member.buffers for member in members]
     buffers = _stacked(held)
-    base = modules[0]
+    base = members[0].bare
 
     def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *own: Tensor) -> Tensor:
         output: Tensor = functional_call(base, (parameters, buffers), own)
@@ -79,7 +80,7 @@ def _forward(modules: Sequence[nn.Module], inputs: tuple[Tensor, ...]) -> Tensor
     return output
 
 
-def _stacked(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def _stacked(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
 
 

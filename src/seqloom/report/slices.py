@@ -38,6 +38,14 @@ def _parts(facts: Facts, found: Mapping[str, Any]) -> SliceTable:
     small = [f"{part['name']} ({count(part['rows'])})" for part in found["too_small"]]
     left = [f"Too few test rows for a score: {', '.join(small)}."] if small else []
     left += [f"{plural(found['unknown'], 'test row')} without a value are left out."] if found["unknown"] else []
+    untested = [f"{part['name']} ({count(part['training_rows'])})" for part in found["untested"]]
+    left += (
+        [f"In training rows only, so that nothing is known of how well they are predicted: {', '.join(untested)}."]
+        if untested
+        else []
+    )
+    untaught = [part["name"] for part in (*found["slices"], *found["too_small"]) if not part["trained"]]
+    left += [f"In no training row: {', '.join(untaught)}."] if untaught else []
     notes = tuple(f"{part['name']}: {note}." for part in found["slices"] for note in part.get("notes", ()))
     text = f"The {facts.primary} of the test rows of each part, with 95 % intervals drawn as in the leaderboard."
     by = found["by"]

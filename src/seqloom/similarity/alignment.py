@@ -206,7 +206,7 @@ def identities(
 
     def of(batch: list[tuple[int, int]]) -> np.ndarray:
         return np.concatenate(
-            [_of_query(left, right, int(queries[a]), references[a:b], least, n_rows) for a, b in batch]
+            [of_query(left, int(queries[a]), right, references[a:b], n_rows, least) for a, b in batch]
         )
 
     found[order] = np.concatenate(list(in_threads(of, _batches(runs))))
@@ -264,6 +264,24 @@ def closest(left: Library, query: int, right: Library, most: int, n_rows: int) -
     return alike, value[alike]
 
 
+def promised(left: Library, query: int, right: Library, n_rows: int) -> np.ndarray:
+    """Of the identity of `query` with every row of `right`, what it cannot exceed; float32 (M,), 0 where none can count."""
+    return _promises(left, query, right.lengths, right.database, n_rows).identity
+
+
+def of_query(
+    left: Library, query: int, right: Library, references: np.ndarray, n_rows: int, least: float = 0.0
+) -> np.ndarray:
+    """Identity of `query` with each of `references` (int64 (K,)) of `right`, float32 (K,); as by `identities`."""
+    chosen = right.database.extract(references.tolist())
+    promise = _promises(left, query, right.lengths[references], chosen, n_rows, least)
+    found: np.ndarray = np.where(promise.sure, promise.identity, np.float32(0))
+    open_ = np.flatnonzero(~promise.sure & (promise.identity > 0) & (promise.identity >= least - TIE))
+    if len(open_):
+        found[open_] = _traced(left, query, right.lengths[references[open_]], chosen.extract(open_.tolist()), n_rows)
+    return found
+
+
 def in_threads(function: Any, parts: Iterable[Any]) -> Iterator[Any]:
     """`function` of each part, in order; pyopal lets other threads run while it aligns."""
     n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -279,18 +297,6 @@ def without_gaps(tokens: Tokens, alphabet: Alphabet) -> Tokens:
         return tokens
     counted_to = np.concatenate([[0], np.cumsum(keep)])
     return Tokens(tokens.values[keep], counted_to[tokens.offsets])
-
-
-def _of_query(
-    left: Library, right: Library, query: int, references: np.ndarray, least: float, n_rows: int
-) -> np.ndarray:
-    chosen = right.database.extract(references.tolist())
-    promise = _promises(left, query, right.lengths[references], chosen, n_rows, least)
-    found: np.ndarray = np.where(promise.sure, promise.identity, np.float32(0))
-    open_ = np.flatnonzero(~promise.sure & (promise.identity > 0) & (promise.identity >= least - TIE))
-    if len(open_):
-        found[open_] = _traced(left, query, right.lengths[references[open_]], chosen.extract(open_.tolist()), n_rows)
-    return found
 
 
 class _Promise(NamedTuple):

@@ -44,10 +44,10 @@ def nearest(
         parts = [np.concatenate(each) for each in zip(*_compared(left, right, most, n_rows), strict=True)]
         own, other, values = parts or (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
     else:
-        found = list(_shared(left, right, max(ALIGNED_PER_QUERY, most)))
+        found = list(by_words(left, right, max(ALIGNED_PER_QUERY, most)))
         own, other = (np.concatenate([part[side] for part in found] or [np.zeros(0, np.int64)]) for side in (0, 1))
         values = identities(left, right, (own, other), n_rows)
-    return _spread(own, other, values, query_of, reference_of, most, exact)
+    return spread(own, other, values, query_of, reference_of, most, exact)
 
 
 def _compared(left: Library, right: Library, most: int, n_rows: int) -> Iterator[tuple[np.ndarray, ...]]:
@@ -61,7 +61,7 @@ def _compared(left: Library, right: Library, most: int, n_rows: int) -> Iterator
     yield from in_threads(of, range(len(left)))
 
 
-def _shared(left: Library, right: Library, n_aligned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def by_words(left: Library, right: Library, n_aligned: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For every query the references with most equal residues along a diagonal through one of its rarest words."""
     spelling = spelling_of(right, left)
     own = [words_of(left.tokens, spelling, shape) for shape in spelling.shapes]
@@ -100,7 +100,7 @@ def _top_pairs(queries: np.ndarray, references: np.ndarray, value: np.ndarray, n
     return queries[rank < n], references[rank < n]
 
 
-def _spread(
+def spread(
     left: np.ndarray,
     right: np.ndarray,
     values: np.ndarray,

@@ -17,8 +17,8 @@ from seqloom.similarity.effort import Search
 from seqloom.similarity.fingerprints import linked_prints, nearest_prints
 from seqloom.similarity.memory import digest, remembered
 from seqloom.similarity.neighbours import Neighbours
+from seqloom.similarity.several import Column, aligned, molecules, nearest_in_all
 from seqloom.table import Table
-from seqloom.tokens import join
 
 
 class Groups(NamedTuple):
@@ -52,26 +52,31 @@ def nearest_rows(
 ) -> Neighbours:
     """The closest of the rows `references` for each of the rows `queries` (int64, from 0); indices into these two arrays.
 
-    With several sequence columns of one alphabet the sequences of a row are compared as one, laid end to end; of other
-    columns the first is compared. Alike is what is so beyond chance among `n_rows` rows, by default those of the table.
+    Rows of several sequence columns are as alike as the column in which they are least alike. Alike is what is so beyond chance
+    among `n_rows` rows, by default those of the table.
     """
-    columns = table.roles.sequences
-    kinds = {table.alphabets[column].name for column in columns}
-    if "smiles" in kinds:
-        column = columns[0]
-        if table.alphabets[column].name == "smiles":
-            return _nearest_molecules(table, column, queries, references, most)
-        columns = (column,)
-    if len(kinds) > 1:
-        columns = columns[:1]
-    tokens = join([table.tokens(column) for column in columns])
-    alphabet = table.alphabets[columns[0]]
+    names, n_rows = table.roles.sequences, n_rows or table.n_rows
 
     def found() -> Neighbours:
-        parts = tokens.take(queries), tokens.take(references)
-        return nearest(*parts, alphabet, most, search, n_rows or table.n_rows)
+        if len(names) > 1:
+            return nearest_in_all([_compared(table, name, queries, references, n_rows) for name in names], most, search)
+        if table.alphabets[names[0]].name == "smiles":
+            return _nearest_molecules(table, names[0], queries, references, most)
+        tokens = table.tokens(names[0])
+        return nearest(tokens.take(queries), tokens.take(references), table.alphabets[names[0]], most, search, n_rows)
 
-    return remembered(("nearest", digest(tokens), queries.tobytes(), references.tobytes(), most, search, n_rows), found)
+    digests = tuple((table.alphabets[name].name, digest(table.tokens(name))) for name in names)
+    return remembered(("nearest", digests, queries.tobytes(), references.tobytes(), most, search, n_rows), found)
+
+
+def _compared(table: Table, name: str, queries: np.ndarray, references: np.ndarray, n_rows: int) -> Column:
+    """A sequence column of these rows as one of several to compare."""
+    tokens, alphabet = table.tokens(name), table.alphabets[name]
+    if alphabet.name != "smiles":
+        return aligned(tokens.take(queries), tokens.take(references), alphabet, n_rows)
+    prints, unread = _prints(table, name)
+    rows = np.append(queries, references)
+    return molecules(_texts(table, name)[rows], prints[rows], unread[rows], len(queries))
 
 
 def _column_groups(table: Table, column: str, identity: float, search: Search) -> Groups:
@@ -90,7 +95,7 @@ def _molecule_groups(table: Table, column: str, identity: float) -> Groups:
     prints, unread = _prints(table, column)
     rows = np.flatnonzero(~unread)
     pairs = linked_prints(prints[rows], identity) if len(rows) else None
-    text = table.sequences(column).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    text = _texts(table, column)
     order = np.argsort(text, kind="stable")
     same = np.flatnonzero(text[order][1:] == text[order][:-1])
     left, right = order[same], order[same + 1]
@@ -121,6 +126,12 @@ def _nearest_molecules(table: Table, column: str, queries: np.ndarray, reference
         True,
         "tanimoto",
     )
+
+
+def _texts(table: Table, column: str) -> np.ndarray:
+    """A number for each row, int64 (N,), equal where the text is."""
+    codes: np.ndarray = table.sequences(column).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64)
 
 
 def _prints(table: Table, column: str) -> tuple[np.ndarray, np.ndarray]:

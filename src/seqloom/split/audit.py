@@ -91,7 +91,7 @@ def audit(
             if facts["nearest"].get("near_duplicates"):
                 alike = rows["row"].to_numpy()[rows["identity"].to_numpy() >= NEAR - 1e-6]
                 findings.append(near_finding(splitter, table, facts, alike))
-            findings += _above_threshold(splitter, table, rows, fold)
+            findings += _above_threshold(splitter, rows, fold)
             looked_at.append(rows)
         folds.append(facts)
     unused = {}
@@ -291,16 +291,16 @@ def _nearest(
     return facts, looked_at
 
 
-def alike_tested(splitter: Splitter, table: Table, nearest: pa.Table) -> pa.Table:
+def alike_tested(splitter: Splitter, nearest: pa.Table) -> pa.Table:
     """The rows of `Audit.nearest` that have a training row as near as the split was to keep apart: pairs it did not compare."""
-    if not isinstance(splitter, SimilaritySplit) or len(table.roles.sequences) > 1:
+    if not isinstance(splitter, SimilaritySplit):
         return nearest.slice(0, 0)
     return nearest.filter(pa.array(nearest["identity"].to_numpy() >= splitter.identity - 1e-6))
 
 
-def _above_threshold(splitter: Splitter, table: Table, rows: pa.Table, fold: int) -> list[Finding]:
+def _above_threshold(splitter: Splitter, rows: pa.Table, fold: int) -> list[Finding]:
     """That test rows are alike to training rows, of a split that was to keep such rows together."""
-    above = alike_tested(splitter, table, rows)["row"].to_numpy()
+    above = alike_tested(splitter, rows)["row"].to_numpy()
     if not len(above):
         return []
     message = (

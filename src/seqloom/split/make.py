@@ -50,7 +50,7 @@ def _without_shared(partition: Partition, keys: np.ndarray) -> Partition:
 def _without_alike(partition: Partition, splitter: Splitter, table: Table, found: Audit) -> Partition:
     """The partition without test rows that are as alike to training rows as the split was to keep together: pairs that search
     by words missed. As it is where that would leave a fold without a test row."""
-    above = alike_tested(splitter, table, found.nearest)
+    above = alike_tested(splitter, found.nearest)
     repaired = partition
     for fold in np.unique(above["fold"].to_numpy()).tolist():
         numbers = above["row"].to_numpy()[above["fold"].to_numpy() == fold]

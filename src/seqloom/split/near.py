@@ -40,11 +40,12 @@ def near_finding(splitter: Splitter, table: Table, facts: Mapping[str, Any], ali
     """
     nearest, n_test = facts["nearest"], facts["counts"]["test"]
     measure = "Tanimoto similarity" if nearest["measure"] == "tanimoto" else "identity"
+    every = " in every sequence column" if len(table.roles.sequences) > 1 else ""
     share = len(alike) / nearest["rows"]
     sample = "" if nearest["rows"] == n_test else f" (of a random sample of {n_test:,})"
     message = (
         f"{len(alike):,} of {nearest['rows']:,} test rows{sample} of fold {facts['fold']} ({share:.0%}) are near duplicates of "
-        f"training rows ({NEAR:.0%} {measure} or more)"
+        f"training rows ({NEAR:.0%} {measure} or more{every})"
     )
     code = "near-duplicates"
     severity: Severity = "info"
@@ -81,11 +82,6 @@ def _advice(splitter: Splitter, table: Table, facts: Mapping[str, Any]) -> str:
     families = facts["families"]
     if families is not None and families["n_families"] == 1:
         return "compare with --split position or mutations"
-    if isinstance(splitter, SimilaritySplit) and len(table.roles.sequences) > 1:
-        return (
-            "rows of several sequence columns are alike to the split only where all columns are: divide the table by one of them "
-            "(seqloom split TABLE --by similarity --sequence COLUMN -o divided.csv), and compare divided.csv"
-        )
     if isinstance(splitter, SimilaritySplit) and splitter.identity <= NEAR:
         return "compare all pairs with --set split.search=exact"
     kind = "" if isinstance(splitter, SimilaritySplit) else "--split similarity "

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from seqloom.errors import RunError
-from seqloom.nn.dropout import rekey
+from seqloom.nn.dropout import Dropout, dropouts, rekey_layers
 from seqloom.training.progress import Progress, begin, put, save, weights
 from seqloom.training.schedule import learning_rate
 from seqloom.training.step import Epoch, Step, Together, Training
@@ -77,11 +77,12 @@ def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fa
             module.train()
     losses = [torch.zeros((), device=fabric.device) for _ in live]
     rates = [0.0 for _ in live]
+    layers_of = [[dropouts(module) for module in training.step.modules.values()] for training in trainings]
     batches_of = [training.step.batches(state.epoch) for training, state in live]
     for number, batches in enumerate(zip_longest(*batches_of)):
         own = [i for i, batch in enumerate(batches) if batch is not None]
         for i in own:
-            rates[i] += _before_update(trainings[i], states[i], number)
+            rates[i] += _before_update(trainings[i], states[i], number, layers_of[i])
         made = together([trainings[i].step for i in own], [batches[i] for i in own], fabric)
         for i, loss in zip(own, made, strict=True):
             losses[i] += loss.detach()
@@ -91,12 +92,12 @@ def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fa
         _close_epoch(training, state, float(loss) / n_batches, rate / n_batches)
 
 
-def _before_update(training: Training, state: Progress, number: int) -> float:
+def _before_update(training: Training, state: Progress, number: int, layers_of: Sequence[Sequence[Dropout]]) -> float:
     """Rate and dropout masks of the step set; the rate that the optimisers now have."""
     step = training.step
     rate = learning_rate(training.settings, state.epoch + number / step.n_batches, training.epochs)
-    for module in step.modules.values():
-        rekey(module, training.seed, state.epoch, number)
+    for layers in layers_of:
+        rekey_layers(layers, training.seed, state.epoch, number)
     groups = [group for optimizer in step.optimizers.values() for group in optimizer.param_groups]
     for group in groups:
         group["lr"] = rate

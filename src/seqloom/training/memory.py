@@ -1,0 +1,46 @@
+"""Memory that a step of training frees is kept for the next one.
+
+The C library gives large freed blocks back to the system, and every page of them is cleared again when the next step asks for
+it: a third of the time of 15 LSTMs trained side by side. Only glibc is told; elsewhere nothing happens.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of `mallopt`, from malloc.h."""
+KEPT = 2**30
+"""Bytes at the end of the heap that may stay unused, and the least size of a block outside of it, while nets train."""
+LARGEST_OWN = 2**25
+"""The largest block that glibc itself learns to keep in the heap, of which twice as much may then stay unused."""
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Freed memory stays with the process inside, and is given back at the end."""
+    library = _glibc()
+    if library is None:
+        yield
+        return
+    library.mallopt(M_MMAP_THRESHOLD, KEPT)
+    library.mallopt(M_TRIM_THRESHOLD, KEPT)
+    try:
+        yield
+    finally:
+        library.mallopt(M_MMAP_THRESHOLD, LARGEST_OWN)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * LARGEST_OWN)
+        library.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process, if it is glibc."""
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+    return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt") else None

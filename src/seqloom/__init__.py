@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seqloom.api import compare, load, train, tune
     from seqloom.estimators import SequenceClassifier, SequenceRegressor
     from seqloom.simulate import Simulation
+    from seqloom.store import open_store
+    from seqloom.store.pack import pack
     from seqloom.table import Table, read_table
 
 _HOMES = {
@@ -27,6 +29,8 @@ _HOMES = {
     "train": "api",
     "load": "api",
     "tune": "api",
+    "pack": "store.pack",
+    "open_store": "store",
     "SequenceClassifier": "estimators",
     "SequenceRegressor": "estimators",
     "Simulation": "simulate",
@@ -35,7 +39,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "SequenceClassifier", "SequenceRegressor", "Simulation", "Table", "compare", "load", "read_table", "train", "tune",
+    "SequenceClassifier", "SequenceRegressor", "Simulation", "Table", "compare", "load", "open_store", "pack",
+    "read_table", "train", "tune",
 ]  # fmt: skip
 
 

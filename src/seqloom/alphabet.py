@@ -19,6 +19,9 @@ from seqloom.errors import DataError
 from seqloom.tokens import Tokens, ragged_bytes
 
 UNKNOWN = 255
+UNKNOWN_BYTE = b"\xff"
+CHUNK = 2**16
+"""Bytes looked up at a time: what is copied on the way stays in the cache."""
 N_NAMED = 5
 
 
@@ -58,10 +61,9 @@ class Alphabet:
         [3, 1]
         """
         text, offsets = ragged_bytes(strings)
-        values = self.look_up[text]
-        unknown = values == UNKNOWN
-        if unknown.any():
-            raise DataError(self._unknown_message(text, offsets, unknown))
+        values, n_unknown = translated(text, self.look_up)
+        if n_unknown:
+            raise DataError(self._unknown_message(text, offsets, values == UNKNOWN))
         return Tokens(values, offsets)
 
     def decode(self, tokens: Tokens) -> list[str]:
@@ -87,6 +89,20 @@ class Alphabet:
             f"{len(bad_rows)} of {len(offsets) - 1} sequences hold symbols that the {self.name} alphabet does not know "
             f"(it knows {self.symbols}):\n" + "\n".join(lines)
         )
+
+
+def translated(text: np.ndarray, look_up: np.ndarray) -> tuple[np.ndarray, int]:
+    """`look_up[text]`, uint8 (S,), for bytes (S,) and a table of all 256; and how many of them are `UNKNOWN`.
+
+    By `bytes.translate`, which takes half the time of NumPy's indexing: that makes 8 bytes of every index first.
+    """
+    table, values, n_unknown = look_up.tobytes(), np.empty(len(text), np.uint8), 0
+    for start in range(0, len(text), CHUNK):
+        part = text[start : start + CHUNK].tobytes().translate(table)
+        values[start : start + CHUNK] = np.frombuffer(part, np.uint8)
+        if UNKNOWN_BYTE in part:
+            n_unknown += part.count(UNKNOWN_BYTE)
+    return values, n_unknown
 
 
 PROTEIN = Alphabet("protein", "ACDEFGHIKLMNPQRSTVWYXBZUOJ*-.", standard="ACDEFGHIKLMNPQRSTVWY")

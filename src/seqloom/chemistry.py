@@ -53,6 +53,14 @@ def canonical(smiles: Sequence[str]) -> list[str]:
     return _of_each(smiles, Chem.MolToSmiles, str)
 
 
+def canonical_or_none(smiles: Sequence[str]) -> list[str | None]:
+    """RDKit's canonical SMILES of each molecule, stereo included; None where RDKit reads none."""
+    _require_rdkit()
+    from rdkit import Chem
+
+    return _of_each(smiles, Chem.MolToSmiles, lambda _: None)
+
+
 def scaffolds(smiles: Sequence[str]) -> list[str]:
     """The Murcko scaffold of each molecule as SMILES: its rings and what links them, without stereo.
 

@@ -88,7 +88,8 @@ def bucketed(lengths: np.ndarray, size: int, seed: int | None, epoch: int = 0) -
     """Positions 0..N-1 (int64) in batches of similar `lengths`, each position once.
 
     Shuffled positions are cut into stretches of `BUCKET_BATCHES` batches, sorted by length inside a stretch, cut
-    into batches, and the batches of the stretch are shuffled.
+    into batches, and the batches of the stretch are shuffled. Only a stretch is held at a time, so `lengths` (any integers)
+    may be a mapped file; with `seed=None` all positions are sorted at once.
     """
     n_rows = len(lengths)
     if seed is None:
@@ -96,10 +97,9 @@ def bucketed(lengths: np.ndarray, size: int, seed: int | None, epoch: int = 0) -
         for start in range(0, n_rows, size):
             yield order[start : start + size]
         return
-    order = keyed_permutation(n_rows, seed, epoch)
     stretch = size * BUCKET_BATCHES
     for number, start in enumerate(range(0, n_rows, stretch)):
-        part = order[start : start + stretch]
+        part = keyed_slice(n_rows, seed, epoch, start, start + stretch)
         part = part[np.argsort(lengths[part], kind="stable")]
         n_batches = -(-len(part) // size)
         for index in keyed_permutation(n_batches, seed, epoch * 1_000_003 + number + 1):
@@ -107,21 +107,32 @@ def bucketed(lengths: np.ndarray, size: int, seed: int | None, epoch: int = 0) -
 
 
 def keyed_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
-    """A permutation of 0..n-1, int64 (n,), that depends on (seed, epoch) alone.
+    """A permutation of 0..n-1, int64 (n,), that depends on (seed, epoch) alone."""
+    return keyed_slice(n, seed, epoch, 0, n)
 
-    A Feistel network over the next even power of two, walked along its cycle until it falls below n
-    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"). Any slice could be computed by itself, so no
-    index array need be stored or sent to other processes.
+
+def keyed_slice(n: int, seed: int, epoch: int, start: int, stop: int) -> np.ndarray:
+    """Places start, start + 1, ..., stop - 1 of `keyed_permutation(n, seed, epoch)`, int64, without the rest of it.
+
+    A Feistel network over a power of four that is at least n, walked along its cycle until it falls below n
+    (Black and Rogaway 2002, "Ciphers with arbitrary finite domains"): every place is computed by itself, so no index
+    array need be stored or sent to other processes. A slice ends at n at the latest.
     """
+    order = np.arange(start, min(stop, n), dtype=np.uint64)
     if n <= 1:
-        return np.zeros(n, np.int64)
-    half_bits = max((int(n - 1).bit_length() + 1) // 2, 1)
+        return order.astype(np.int64)
+    keys, half_bits = feistel_keys(n, seed, epoch)
     half_mask = np.uint64((1 << half_bits) - 1)
-    keys = np.random.SeedSequence([abs(seed), abs(epoch), n]).generate_state(ROUNDS, np.uint64)
-    order = _feistel(np.arange(n, dtype=np.uint64), keys, half_bits, half_mask)
-    while (outside := order >= n).any():
+    order = _feistel(order, keys, half_bits, half_mask)
+    while len(outside := np.flatnonzero(order >= n)):
         order[outside] = _feistel(order[outside], keys, half_bits, half_mask)
     return order.astype(np.int64)
+
+
+def feistel_keys(n: int, seed: int, epoch: int) -> tuple[np.ndarray, int]:
+    """Keys of the rounds, uint64 (`ROUNDS`,), and half of the bits of the numbers that are permuted."""
+    keys = np.random.SeedSequence([abs(seed), abs(epoch), n]).generate_state(ROUNDS, np.uint64)
+    return keys, max((int(n - 1).bit_length() + 1) // 2, 1)
 
 
 def _feistel(values: np.ndarray, keys: np.ndarray, half_bits: int, half_mask: np.uint64) -> np.ndarray:

@@ -33,6 +33,24 @@ class Cells(NamedTuple):
     findings: list[Finding]
 
 
+class Header(NamedTuple):
+    """The first line of a delimited file."""
+
+    names: list[str]
+    delimiter: str
+    lines: int
+    """Lines up to and with it."""
+
+
+def read_header(contents: Contents) -> Header:
+    """The header of a delimited file of which `contents` are the beginning; DataError where there is none."""
+    body, lines_before = _after_lines(contents, 0)
+    first, _ = _first_line(body)
+    delimiter = _delimiter(first)
+    names = _header_names(contents, next(csv.reader([first], delimiter=delimiter, strict=False)), [])
+    return Header(names, delimiter, lines_before + 1)
+
+
 def read_delimited(contents: Contents, skip: int = 0, columns: Sequence[str] = ()) -> Cells:
     """The cells of a delimited file whose header is its first line after `skip` lines, or which has none (`columns`).
 

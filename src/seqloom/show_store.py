@@ -1,0 +1,85 @@
+"""What people see of stores: progress of packing, what came of it, what is in one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seqloom.show import findings_text
+from seqloom.store.pack import Watcher
+
+
+class RowsBar(Watcher):
+    """Lines and, on a terminal, a bar of rows; all of it on stderr."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=self.console, transient=True, disable=not sys.stderr.isatty())
+        self.bar = self.progress.add_task("rows", total=None, visible=False)
+
+    def __enter__(self) -> RowsBar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """A line, as it is."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def rows(self, done: int, total: int) -> None:
+        """Rows of the tables."""
+        self.progress.update(self.bar, completed=done, total=max(total, done), visible=True)
+
+
+def packed(facts: Mapping[str, Any]) -> str:
+    """What came of packing."""
+    seconds = facts["seconds"]
+    rate = f", {facts['written'] / seconds / 1e6:.2f} million a second" if facts["written"] and seconds > 1 else ""
+    lines = [
+        f"{facts['rows']:,} rows in {facts['path']}: {facts['alphabet']}, {facts['bytes'] / 1e9:,.3g} GB, "
+        f"{facts['bytes'] / max(facts['rows'], 1):.1f} bytes a row{rate}"
+    ]
+    return "\n".join([*lines, *_columns(facts), *findings_text(facts["findings"])])
+
+
+def store_text(facts: Mapping[str, Any]) -> str:
+    """A store's facts as text."""
+    lengths = facts["lengths"]
+    lines = [
+        f"{facts['path']}: a store of {facts['rows']:,} rows, {facts['bytes'] / 1e9:,.3g} GB, {facts['bytes_per_row']} bytes "
+        "a row",
+        f"  {facts['sequence']}: {facts['alphabet']}, length {lengths['min']} to {lengths['max']}, median {lengths['median']:g}, "
+        f"99 % up to {lengths['p99']}",
+        *_columns(facts),
+    ]
+    if facts["rewrites"]:
+        lines.append("  rewritten: " + ", ".join(f"{old!r} to {new!r}" for old, new in facts["rewrites"]))
+    if facts["canonical"]:
+        lines.append(f"  canonical: {facts['canonical']}")
+    if facts["left_out"]:
+        lines.append("  left out: " + ", ".join(f"{count:,} {reason}" for reason, count in facts["left_out"].items()))
+    if facts["repeats"]:
+        lines.append(f"  repeats: {facts['repeats']:,} rows of a molecule that an earlier row is of")
+    names = [each["name"] for each in facts["sources"]]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    lines.append(f"  from: {', '.join(names[:5])}{more}")
+    return "\n".join(lines)
+
+
+def _columns(facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for each in facts["targets"]:
+        share = each["positive"] / max(each["known"], 1)
+        missing = facts["rows"] - each["known"]
+        lines.append(
+            f"  target {each['name']}: {each['positive']:,} positive ({share:.2%})"
+            + (f", {missing:,} missing" * bool(missing))
+        )
+    return lines + [f"  component {each['name']}: {each['levels']:,} levels" for each in facts["components"]]

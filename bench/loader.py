@@ -50,11 +50,9 @@ def library(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return symbols[rng.integers(0, len(symbols), int(lengths.sum()), dtype=np.uint8)], lengths
 
 
-def as_original(text: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def as_original(strings: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Ids and mask (n, 160): a look-up and a list for each molecule, then a loop that fills both."""
-    ends = np.cumsum(lengths)
-    strings = [text[end - length : end].tobytes() for end, length in zip(ends, lengths, strict=True)]
-    lists = [SMILES.look_up[np.frombuffer(each, np.uint8)].tolist() for each in strings]
+    lists = [SMILES.look_up[np.frombuffer(each.encode(), np.uint8)].tolist() for each in strings]
     ids, mask = np.zeros((len(lists), WIDTH), np.uint8), np.zeros((len(lists), WIDTH), np.uint8)
     for row, own in enumerate(lists):
         ids[row, : len(own)] = own
@@ -65,8 +63,10 @@ def as_original(text: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.n
 def tokenise() -> None:
     """Text to tokens."""
     text, lengths = library(N_TEXTS)
+    ends = np.cumsum(lengths).tolist()
+    strings = [text[end - length : end].tobytes().decode() for end, length in zip(ends, lengths.tolist(), strict=True)]
     copy = np.empty_like(text)
-    tasks: dict[str, Callable[[], object]] = {"original": lambda: as_original(text, lengths)}
+    tasks: dict[str, Callable[[], object]] = {"original": lambda: as_original(strings)}
     tasks |= {form: lambda native=native: encode(text, SMILES.look_up, native=native) for form, native in FORMS.items()}
     tasks["numpy look-up"] = lambda: SMILES.look_up[text]
     tasks["memcpy"] = lambda: np.copyto(copy, text)

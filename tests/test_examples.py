@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seqloom.config import BASELINES
 from seqloom.drafts import drafts
 from seqloom.registry import build, validated
 from seqloom.sections import PLAIN_SECTIONS, read_toml
@@ -16,6 +17,9 @@ def test_every_section_and_variant_of_an_example_is_known(path):
     sections = read_toml(path)
     made = drafts(sections, ("linear",))
     assert len({draft.name for draft in made}) == len(made)
+    assert not [
+        draft.name for draft in made if draft.name in BASELINES and draft.sections["predictor"]["kind"] != draft.name
+    ]
     distinct = []
     for draft in made:
         model = build("predictor", draft.sections["predictor"])

@@ -2,8 +2,8 @@
 
 The simple cell is the default, as it ranks new peptides best: 9-mers of HLA-A*02:01, tested on those of the BLIND set, AUROC at
 500 nM with all else at its default .932, LSTM and GRU .926; with a sigmoid output .934 (5 seeds averaged: .936) and .927. Of an
-LSTM, 100 units, batch norm after, or a little dropout of embeddings, inputs or states gained nothing, nor did embeddings of 64 for
-a simple one. The choice was made on this test, so its .934 flatters a little.
+LSTM, 100 units, batch norm after, or a little dropout of embeddings, inputs or states gained nothing, nor did embeddings of 64
+for a simple one. The choice was made on this test, so its .934 flatters a little.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class RNN(Net):
     head: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Width of each fully connected layer between the last states and the outputs."""
     output: Literal["linear", "sigmoid"] = "linear"
-    """Values are the last layer itself, or a sigmoid of it between two learnt ends, for what saturates, such as binding: on 9-mers
-    of HLA-A*02:01 it gained .002 of AUROC, on retention times it cost 14 % of error. Classes have logits, whatever is said here."""
+    """Values are the last layer itself, or a sigmoid of it between two learnt ends, for what saturates, such as binding: on
+    9-mers of HLA-A*02:01 it gained .002 of AUROC, on retention times it cost 14 % of error. Classes have logits whatever is said
+    here."""
 
     @field_validator("drop", mode="before")
     @classmethod

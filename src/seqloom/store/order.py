@@ -59,6 +59,7 @@ class BlockOrder:
 
         Where `world` does not divide the number of batches, the last ranks have one less than the first.
         """
+        assert 0 <= rank < world
         blocks = self._permutation(len(self._counts), epoch * EPOCH_KEYS)
         ends = np.cumsum(self._counts[blocks])
         space = None

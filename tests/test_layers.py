@@ -11,11 +11,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings files registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
+    "errors findings interrupts files registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
     "read canonical where roles store lookup table mutation chemistry patch check replicates censored joined calibrate",
     "target similarity split encode summary rule simulate blocks library domain training_rows uncertainty answers shift positions",
     "nn training predict generate",
-    "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction inspection division compare"
+    "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction shards inspection division compare"
     " ensemble nested rates explain compress report",
     "api estimators show show_explain show_store cli serve __init__ __main__",
 )

@@ -1,6 +1,7 @@
 """The optimisation loop: which weights are kept, how a training goes on where it was cut off, what the losses are."""
 
 import math
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,27 @@ class Noisy(Step):
             return {"valid_loss": float(torch.nn.functional.mse_loss(self.module(self.x[30:]), self.y[30:]))}
 
 
+class Terminated(Noisy):
+    """The same, told to stop in a step of an epoch, or cut off by an exception before it; counts its steps."""
+
+    def __init__(self, epoch, step, exception=None):
+        super().__init__()
+        self.end, self.exception, self.at, self.done = (epoch, step), exception, (-1, 0), 0
+
+    def batches(self, epoch):
+        for step, batch in enumerate(super().batches(epoch), 1):
+            self.at = (epoch, step)
+            yield batch
+
+    def update(self, batch, fabric):
+        if self.at == self.end:
+            if self.exception is not None:
+                raise self.exception
+            signal.raise_signal(signal.SIGTERM)
+        self.done += 1
+        return super().update(batch, fabric)
+
+
 def weights(step):
     return {key: value.clone() for key, value in step.module.state_dict().items()}
 
@@ -156,6 +178,60 @@ def test_a_training_that_is_cut_off_and_started_again_ends_in_the_same_bits(epoc
     assert again == curve or str(again) == str(curve)  # NaN of scores that were not asked for
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 1), (0, 2), (3, 2), (5, 3), (9, 3)])
+def test_a_training_asked_to_stop_keeps_the_step_and_goes_on_from_it_to_the_same_bits(epoch, step, tmp_path):
+    settings = TrainSection(patience=20, lr=0.05, ema=0.9)
+    whole, halted = Noisy(), Terminated(epoch, step)
+    curve = optimise(whole, settings, 10, 3)
+    with pytest.raises(KeyboardInterrupt):
+        optimise(halted, settings, 10, 3, tmp_path)
+    resumed = Terminated(-1, -1)
+    torch.manual_seed(99)
+    assert str(optimise(resumed, settings, 10, 3, tmp_path)) == str(curve)
+    assert halted.done + resumed.done == 10 * resumed.n_batches  # no step is done again
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+
+
+def test_a_long_epoch_is_kept_on_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "WITHIN_EPOCH_SECONDS", -1.0)
+    whole, cut = Noisy(), Terminated(1, 2, Cut)
+    curve = optimise(whole, TrainSection(), 3, 0)
+    with pytest.raises(Cut):
+        optimise(cut, TrainSection(), 3, 0, tmp_path)
+    resumed = Terminated(-1, -1)
+    assert str(optimise(resumed, TrainSection(), 3, 0, tmp_path)) == str(curve)
+    assert cut.done + resumed.done == 3 * resumed.n_batches
+
+
+def test_members_side_by_side_that_are_asked_to_stop_end_in_the_same_bits(tmp_path):
+    case = Case("mlp", "regression", n=90, settings={"batch": 8, "epochs": 3})
+    train, valid, test = (case.examples[name] for name in ("train", "valid", "test"))
+
+    def members(folder, halt=lambda *_: None):
+        jobs = []
+        for seed, n_rows in ((0, len(train)), (1, len(train) - 20)):  # the second has fewer batches
+            own = folder / str(seed)
+            own.mkdir(parents=True, exist_ok=True)
+            job = Job(case.dims, seed, case.variant.train, str(seed), own, progress=halt)
+            jobs.append((train.take(np.arange(n_rows)), valid, job))
+        return jobs
+
+    stopped = []
+
+    def halt(done, _):
+        if done == 1 and not stopped:
+            stopped.append(done)
+            signal.raise_signal(signal.SIGTERM)
+
+    predictor = case.variant.predictor
+    whole = predictor.fit_members(members(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        predictor.fit_members(members(tmp_path / "cut", halt))
+    again = predictor.fit_members(members(tmp_path / "cut"))
+    for first, second in zip(whole, again, strict=True):
+        assert np.array_equal(first.predict(test.inputs), second.predict(test.inputs))
 
 
 def test_a_training_that_was_finished_is_not_done_again(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from seqloom.errors import ConfigError, SeqloomError
+from seqloom.interrupts import terminable
 
 INTERRUPTED = 130
 
@@ -61,7 +62,8 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
         try:
-            return super().invoke(ctx)
+            with terminable():
+                return super().invoke(ctx)
         except SeqloomError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(1)
@@ -256,27 +258,48 @@ def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, 
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("table")
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File to write (.csv, .tsv or .parquet); standard output without it.",
+    help="File to write (.csv, .tsv or .parquet); standard output without it. Of many tables: a folder.",
 )
 @click.option("--sequence", help="Sequence column, or several joined by commas.")
 @click.option("--fast", is_flag=True, help="Without the nearest training row of each row, domain and expected error.")
+@click.option("--keep", is_flag=True, help="Of many tables: keep all columns, not only the id.")
+@click.option("--domain", is_flag=True, help="Of many tables: with what --fast leaves out, which takes long.")
+@click.option("--overwrite", is_flag=True, help="Of many tables: take away what else was predicted into the folder.")
 @settings
 @as_json
 def predict(
-    run: Path, table: str, out: Path | None, sequence: str | None, fast: bool, settings: tuple[str, ...], json_: bool
+    run: Path,
+    tables: tuple[str, ...],
+    out: Path | None,
+    sequence: str | None,
+    fast: bool,
+    settings: tuple[str, ...],
+    json_: bool,
+    **many: bool,
 ) -> None:
-    """Predictions of a run (or of an experiment's best run) for every row of TABLE, and how far to believe them."""
+    """Predictions of a run (or of an experiment's best run) for every row of TABLE, and how far to believe them.
+
+    Of several tables, or a folder of them: a Parquet file for each in the folder -o, in bounded memory. The same command
+    after an interruption goes on where it was.
+    """
     from seqloom.prediction import predict as run_predict
+    from seqloom.shards.tables import is_many
     from seqloom.show import echo_json, predicted
 
+    sections = _overridden({}, settings, {"sequence": sequence})
+    if is_many(tables, out):
+        _predict_many(run, tables, out, sections, json_, many, fast=fast)
+        return
+    if given := [name for name, value in many.items() if value]:
+        raise ConfigError(f"predict --{given[0]}: for many tables, into a folder; name one with -o, or leave it out")
     if json_ and out is None:
         raise ConfigError("predict --json needs a file for the predictions; add -o FILE.csv")
-    facts = run_predict(run, table, out, _overridden({}, settings, {"sequence": sequence}), fast=fast)
+    facts = run_predict(run, tables[0], out, sections, fast=fast)
     echo_json(facts) if json_ else click.echo(predicted(facts), err=True)
 
 
@@ -432,6 +455,32 @@ def _inspect_store(folder: Path, json_: bool, flags: dict[str, Any]) -> None:
         raise ConfigError(f"inspect --{given[0]}: {folder} is a store, whose columns have their roles; leave it out")
     facts = store_facts(folder)
     echo_json(facts) if json_ else click.echo(store_text(facts))
+
+
+def _predict_many(
+    run: Path,
+    tables: tuple[str, ...],
+    out: Path | None,
+    sections: dict[str, Any],
+    json_: bool,
+    many: dict[str, bool],
+    *,
+    fast: bool,
+) -> None:
+    from seqloom.shards import predict_shards
+    from seqloom.show import echo_json
+    from seqloom.show_store import RowsBar, predicted_shards
+
+    if out is None or (fast and many["domain"]):
+        wrong = (
+            "many tables need a folder for their predictions; add -o FOLDER" if out is None else "--fast or --domain"
+        )
+        raise ConfigError(f"predict: {wrong}")
+    with RowsBar() as watcher:
+        facts = predict_shards(run, tables, out, sections, watcher=watcher, **many)
+    echo_json(facts) if json_ else click.echo(predicted_shards(facts), err=True)
+    if facts["unread"]:
+        sys.exit(1)
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:

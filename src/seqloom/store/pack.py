@@ -6,11 +6,9 @@ tables are read, rows made and files written is in the modules beside this one.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import numpy as np
 from seqloom.alphabet import ALPHABETS
 from seqloom.errors import DataError, RunError, SeqloomError
 from seqloom.findings import N_NAMED_ROWS, finding
+from seqloom.interrupts import terminable
 from seqloom.registry import validated
 from seqloom.store.begin import before_it, begun, origins_of
 from seqloom.store.finish import (
@@ -78,7 +77,7 @@ def pack(
     shards, folder = look_at(tables), Path(out)
     origins = origins_of(shards)
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), _terminable():
+    with locked(folder), terminable():
         before = before_it(folder, packing, origins, shards, overwrite=overwrite)
         if isinstance(before, Manifest):
             remove_drafts(folder, keep_left_out=bool(before.left_out))
@@ -264,21 +263,3 @@ class Work:
             *named,
             "mend them, or leave them out, listed in left_out.csv, with --bad-rows skip; the same command then goes on from here",
         ])  # fmt: skip
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the work as an interruption does: files are closed, and a later call goes on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        with suppress(TypeError):  # it was set by other than Python
-            signal.signal(signal.SIGTERM, before)

@@ -1,6 +1,6 @@
 """The one optimisation loop: epochs, schedule, valid loss, early stopping, checkpoints, curves. Fabric places it on a device.
 
-What is repeated is a Step; the loop knows nothing of losses or data beyond it. Every epoch is a function of (seed, epoch)
+What is repeated is a Step; the loop knows nothing of losses or data beyond it. Every step is a function of (seed, epoch, step)
 and the state before it, so a run that is cut off and started again ends in the same weights. Several trainings may go side by
 side, each step of all of them made at once by a function that the caller gives; each still has its own schedule, valid loss and
 end.
@@ -9,9 +9,8 @@ end.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ import torch
 from torch import Tensor
 
 from seqloom.errors import RunError
+from seqloom.interrupts import Asked, deferred
 from seqloom.nn.dropout import Dropout, dropouts, rekey_layers
-from seqloom.training.progress import Progress, begin, put, save, weights
+from seqloom.training.progress import Keeper, Progress, begin, put, put_stream, stream, weights
 from seqloom.training.schedule import learning_rate
 from seqloom.training.step import Epoch, Step, Together, Training
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 CHECKPOINT_SECONDS = 10.0
-"""Least time between checkpoints: a shorter training is simply done again."""
+"""Least time between checkpoints after epochs: a shorter training is simply done again."""
+WITHIN_EPOCH_SECONDS = 300.0
+"""Least time between checkpoints within an epoch."""
 
 
 def optimise(training: Training, fabric: Fabric, folder: Path | None = None) -> list[Epoch]:
@@ -47,17 +49,16 @@ def optimise_together(
     With several, the folder is left with their last state, until the caller has kept what came of all of them.
     """
     states = begin(trainings, folder)
-    last_saved = time.monotonic()
-    while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
-        _one_epoch(live, together, fabric)
-        for training, state in live:
-            if training.progress is not None:
-                training.progress(state.epoch, training.epochs)
-        if folder is not None and time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            save(trainings, states, folder)
-            last_saved = time.monotonic()
-    if folder is not None and len(trainings) > 1:
-        save(trainings, states, folder)
+    keeper = Keeper(trainings, states, folder)
+    with deferred() as asked:
+        while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
+            _one_epoch(live, together, fabric, keeper, asked)
+            for training, state in live:
+                if training.progress is not None:
+                    training.progress(state.epoch, training.epochs)
+            keeper.keep(CHECKPOINT_SECONDS)
+        if len(trainings) > 1:
+            keeper.keep(-1.0)
     for training, state in zip(trainings, states, strict=True):
         _end(training, state)
     return [state.curve for state in states]
@@ -67,29 +68,42 @@ def _one_by_one(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -
     return [step.update(batch, fabric)["loss"] for step, batch in zip(steps, batches, strict=True)]
 
 
-def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric) -> None:
-    """One epoch of every training in hand."""
+def _one_epoch(
+    live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric, keeper: Keeper, asked: Asked
+) -> None:
+    """One epoch of every training in hand, or what was left of it; KeyboardInterrupt between two steps if that is asked."""
     trainings, states = [training for training, _ in live], [state for _, state in live]
+    first = max(state.steps for state in states)
     if len(live) == 1:  # for what draws from torch's own stream; several trainings cannot share one
-        torch.manual_seed((trainings[0].seed * 1_000_003 + states[0].epoch) % 2**63)
+        put_stream(states[0].stream) if first else torch.manual_seed(_stream_seed(trainings[0], states[0]))
     for training in trainings:
         for module in training.step.modules.values():
             module.train()
-    losses = [torch.zeros((), device=fabric.device) for _ in live]
-    rates = [0.0 for _ in live]
+    losses = [torch.tensor(state.loss, device=fabric.device) for state in states]
     layers_of = [[dropouts(module) for module in training.step.modules.values()] for training in trainings]
-    batches_of = [training.step.batches(state.epoch) for training, state in live]
-    for number, batches in enumerate(zip_longest(*batches_of)):
+    batches_of = [islice(training.step.batches(state.epoch), first, None) for training, state in live]
+    for number, batches in enumerate(zip_longest(*batches_of), first):
         own = [i for i, batch in enumerate(batches) if batch is not None]
         for i in own:
-            rates[i] += _before_update(trainings[i], states[i], number, layers_of[i])
+            states[i].rate += _before_update(trainings[i], states[i], number, layers_of[i])
         made = together([trainings[i].step for i in own], [batches[i] for i in own], fabric)
         for i, loss in zip(own, made, strict=True):
             losses[i] += loss.detach()
+            states[i].steps = number + 1
             _average(trainings[i], states[i])
-    for training, state, loss, rate in zip(trainings, states, losses, rates, strict=True):
+        if asked.to_stop or keeper.is_due(WITHIN_EPOCH_SECONDS):
+            for state, total in zip(states, losses, strict=True):
+                state.loss, state.stream = float(total), stream()
+            keeper.keep(-1.0)
+            if asked.to_stop:
+                raise KeyboardInterrupt
+    for training, state, loss in zip(trainings, states, losses, strict=True):
         n_batches = max(training.step.n_batches, 1)
-        _close_epoch(training, state, float(loss) / n_batches, rate / n_batches)
+        _close_epoch(training, state, float(loss) / n_batches, state.rate / n_batches)
+
+
+def _stream_seed(training: Training, state: Progress) -> int:
+    return (training.seed * 1_000_003 + state.epoch) % 2**63
 
 
 def _before_update(training: Training, state: Progress, number: int, layers_of: Sequence[Sequence[Dropout]]) -> float:
@@ -131,7 +145,7 @@ def _close_epoch(training: Training, state: Progress, loss: float, rate: float) 
         put(step, state.mean)
     numbers = step.validate()
     state.curve.append(Epoch(state.epoch, rate, loss, **numbers))
-    state.epoch += 1
+    state.epoch, state.steps, state.loss, state.rate, state.stream = state.epoch + 1, 0, 0.0, 0.0, {}
     if numbers["valid_loss"] < state.best_loss:
         state.best_loss, state.best, state.stale = numbers["valid_loss"], weights(step), 0
     else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from torch import Tensor
 from seqloom.training.step import Epoch, Step, Training
 
 FILE = "state.safetensors"
+NUMBERS = ("epoch", "stale", "best_loss", "updates", "steps", "loss", "rate")
 
 
 @dataclass
 class Progress:
-    """The state of a training after some epochs."""
+    """The state of a training after some epochs, and some steps of the next."""
 
     best: dict[str, Tensor]
     """Weights of the epoch with the lowest valid loss."""
@@ -34,10 +36,36 @@ class Progress:
     best_loss: float = math.inf
     updates: int = 0
     """Steps whose weights are in the mean."""
+    steps: int = 0
+    """Of the epoch in hand that are done."""
+    loss: float = 0.0
+    """Sum of their losses."""
+    rate: float = 0.0
+    """Sum of their rates."""
+    stream: dict[str, Tensor] = field(default_factory=dict)
+    """Where torch's own streams of random numbers stood after them."""
 
     def is_done(self, training: Training) -> bool:
         """Whether no epoch is left, or the valid loss has not fallen for too long."""
         return self.epoch >= training.epochs or self.stale >= training.settings.patience
+
+
+class Keeper:
+    """Keeps the state of trainings in a folder, if there is one."""
+
+    def __init__(self, trainings: Sequence[Training], states: Sequence[Progress], folder: Path | None) -> None:
+        self.trainings, self.states, self.folder = trainings, states, folder
+        self.last = time.monotonic()
+
+    def is_due(self, seconds: float) -> bool:
+        """Whether the state was last kept more than so long ago."""
+        return self.folder is not None and time.monotonic() - self.last > seconds
+
+    def keep(self, seconds: float) -> None:
+        """Keep it if that is due."""
+        if self.folder is not None and self.is_due(seconds):
+            save(self.trainings, self.states, self.folder)
+            self.last = time.monotonic()
 
 
 def begin(trainings: Sequence[Training], folder: Path | None) -> list[Progress]:
@@ -59,11 +87,12 @@ def save(trainings: Sequence[Training], states: Sequence[Progress], folder: Path
         held = {f"weights/{key}": value for key, value in weights(training.step).items()}
         held |= {f"best/{key}": value for key, value in state.best.items()}
         held |= {f"mean/{key}": value for key, value in state.mean.items()}
+        held |= {f"stream/{key}": value for key, value in state.stream.items()}
         for name, optimizer in training.step.optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
                 held |= {f"optimizer/{name}/{index}/{slot}": torch.as_tensor(value) for slot, value in slots.items()}
         tensors |= {f"{number}/{key}": value.contiguous() for key, value in held.items()}
-        facts = {"epoch": state.epoch, "stale": state.stale, "best_loss": state.best_loss, "updates": state.updates}
+        facts = {name: getattr(state, name) for name in NUMBERS}
         curve = [asdict(line) for line in state.curve]
         metadata[str(number)] = json.dumps({"name": training.name, "progress": facts, "curve": curve})
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +114,23 @@ def put(step: Step, held: Mapping[str, Tensor]) -> None:
     """Copy weights of that form into the step's modules."""
     for name, module in step.modules.items():
         module.load_state_dict({key: held[f"{name}/{key}"] for key in module.state_dict()})
+
+
+def stream() -> dict[str, Tensor]:
+    """Where torch's streams of random numbers stand, by device."""
+    found = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found |= {f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
+    return found
+
+
+def put_stream(held: Mapping[str, Tensor]) -> None:
+    """Put them back there; those of devices that are not here are passed over."""
+    for device, state in held.items():
+        if device == "cpu":
+            torch.set_rng_state(state)
+        elif torch.cuda.is_available() and int(device.removeprefix("cuda:")) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(state, device)
 
 
 def _read(path: Path) -> dict[str, tuple[dict[str, Tensor], dict[str, Any]]]:
@@ -110,7 +156,7 @@ def _resumed(step: Step, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
     best, mean = (
         {key: value.to(here[key]) for key, value in _below(f"{name}/", tensors).items()} for name in ("best", "mean")
     )
-    return Progress(best, curve, mean, **facts["progress"])
+    return Progress(best, curve, mean, stream=_below("stream/", tensors), **facts["progress"])
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

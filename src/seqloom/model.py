@@ -56,6 +56,11 @@ class Model:
         """What is predicted."""
         return self._target(self.members[0].fold)
 
+    @property
+    def n_features(self) -> int:
+        """Features of the widest member; 0 where all of them read tokens."""
+        return max(int(facts["dims"]["n_features"]) for facts in self._folds.values())
+
     def read(self, source: Any, section: DataSection | None = None, targets: tuple[str, ...] = ()) -> Table:
         """A table to predict or (with `targets`) to evaluate, with the roles and alphabets the run was trained with.
 

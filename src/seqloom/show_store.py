@@ -1,4 +1,4 @@
-"""What people see of stores: progress of packing, what came of it, what is in one."""
+"""What people see of large tables: progress by rows, what came of packing and predicting them, what is in a store."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ def packed(facts: Mapping[str, Any]) -> str:
         f"{facts['bytes'] / max(facts['rows'], 1):.1f} bytes a row{rate}"
     ]
     return "\n".join([*lines, *_columns(facts), *findings_text(facts["findings"])])
+
+
+def predicted_shards(facts: Mapping[str, Any]) -> str:
+    """What came of predicting many tables."""
+    rate = facts["new_rows"] / max(facts["seconds"], 1e-3)
+    new = (
+        f", {facts['new_rows']:,} rows of them now ({rate:,.0f} a second)" if facts["new_rows"] else ", all from before"
+    )
+    lines = [
+        f"{facts['rows'] - facts['failed']:,} predictions for {facts['rows']:,} rows of {facts['tables']:,} tables in "
+        f"{facts['output']}{new}"
+    ]
+    if facts["outside"]:
+        lines.append(f"{facts['outside']:,} outside the domain of the model, see column domain")
+    if facts["unread"]:
+        lines.append(f"{len(facts['unread']):,} tables were left out; mend them, and run the same command again")
+    return "\n".join([*lines, *findings_text(facts["findings"])])
 
 
 def store_text(facts: Mapping[str, Any]) -> str:

@@ -189,8 +189,11 @@ def room(folder: Path, cut_back: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Alone in the folder; RunError where another process packs into it. The lock ends with the process that has it."""
+def locked(folder: Path, doing: str = "packing") -> Iterator[None]:
+    """Alone in the folder; RunError where another process is `doing` something into it.
+
+    The lock ends with the process that has it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: a file that one process writes is not shared there
@@ -201,6 +204,6 @@ def locked(folder: Path) -> Iterator[None]:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise RunError(f"{folder}: another process is packing into this folder; wait for it, or name another") from None
+        raise RunError(f"{folder}: another process is {doing} into this folder; wait for it, or name another") from None
     finally:
         os.close(number)

@@ -17,7 +17,7 @@ LAYERS = (
     "nn training predict generate",
     "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction shards inspection division compare"
     " ensemble nested rates explain compress report",
-    "api estimators show show_explain show_store cli serve __init__ __main__",
+    "api estimators show show_explain show_store options cli serve __init__ __main__",
 )
 """From the lowest up; a name stands for the module or folder and all inside it. A module imports from its own
 line and from the lines above it, which are lower layers."""

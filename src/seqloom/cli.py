@@ -3,82 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from seqloom.errors import ConfigError, SeqloomError
-from seqloom.interrupts import terminable
-
-INTERRUPTED = 130
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-as_json = click.option("--json", "json_", is_flag=True, help="Machine-readable result on stdout, all else on stderr.")
-settings = click.option(
-    "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Change any setting; may be repeated."
-)
-
-
-def data_options(command: Command) -> Command:
-    """The flags of every verb that reads a table."""
-    for option in (
-        click.option(
-            "--where", help="Keep rows for which this holds, e.g. \"mhc == 'HLA-A*02:01' and len(sequence) == 9\"."
-        ),
-        click.option("--group", help="Column of groups that must not be divided between training and test."),
-        click.option("--sequence", help="Sequence column, or several joined by commas."),
-        click.option("--target", help="Target column, or several joined by commas."),
-    ):
-        command = option(command)
-    return command
-
-
-def training_options(command: Command) -> Command:
-    """The flags of verbs that train."""
-    for option in (
-        as_json,
-        settings,
-        click.option("--device", help="auto, cpu, cuda, cuda:1 or mps."),
-        click.option("--seed", type=int, help="First seed."),
-        click.option("--seeds", type=int, help="Members per fold of predictors with randomness in them."),
-        click.option("--folds", type=int, help="Folds of a cross-validation; 1 holds out once."),
-        click.option(
-            "--split",
-            help="How rows are divided: similarity, random, group, position, ...; see: seqloom describe splitter",
-        ),
-        click.option("--test", help="A second table, whose rows are the test rows."),
-        click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write, or to go on with."),
-    ):
-        command = option(command)
-    return data_options(command)
-
-
-class Verbs(click.Group):
-    """Shows mistakes of the user as one message and exit code 1, interruptions as 130."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb."""
-        try:
-            with terminable():
-                return super().invoke(ctx)
-        except SeqloomError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command goes on from here", err=True)
-            sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            sys.exit(0)
-        except OSError as error:  # a folder that cannot be written, a full disk
-            click.echo(f"error: {error.filename or 'file system'}: {error.strerror or error}", err=True)
-            sys.exit(1)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of use."""
-        return list(self.commands)
+from seqloom.errors import ConfigError
+from seqloom.options import Verbs, as_json, axes_of, data_options, overridden, pairs_of, settings, training_options
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -124,8 +55,8 @@ def inspect(
             f"inspect --by {by}: it names the target of --position 1..9,-1; give both, and no other --target"
         )
     flags["target"] = by or flags["target"]
-    refuse_others(_overridden({}, settings, flags), ("data", "target"), "inspect")
-    facts = look(_overridden(sections, settings, flags), positions=position or "", page=out)
+    refuse_others(overridden({}, settings, flags), ("data", "target"), "inspect")
+    facts = look(overridden(sections, settings, flags), positions=position or "", page=out)
     echo_json(facts) if json_ else click.echo(inspected(facts))
     if any(each["severity"] == "error" for each in facts["findings"]):
         sys.exit(1)
@@ -166,7 +97,7 @@ def split(
     sections, _ = sections_of(table)
     asked = {"split.kind": by, "split.seed": seed, **({"split.kind": "like", "split.table": like} if like else {})}
     sections = override(sections, {key: value for key, value in asked.items() if value is not None})
-    facts = divide(_overridden(sections, settings, flags), out)
+    facts = divide(overridden(sections, settings, flags), out)
     echo_json(facts) if json_ else click.echo(divided(facts))
 
 
@@ -191,7 +122,13 @@ def compare(
     with Bars() as watcher:
         out = flags.pop("out")
         result = run(
-            source, out=out, settings=_pairs(settings), vary=_axes(vary), grid=_axes(grid), watcher=watcher, **flags
+            source,
+            out=out,
+            settings=pairs_of(settings),
+            vary=axes_of(vary),
+            grid=axes_of(grid),
+            watcher=watcher,
+            **flags,
         )
     echo_json(result.as_json("compare")) if json_ else compared(result)
 
@@ -226,7 +163,13 @@ def tune(
     if rates and inner is not None:
         raise ConfigError("tune --rates: it chooses nothing, and so takes no --inner; leave it out")
     with Bars() as watcher:
-        asked = {"settings": _pairs(settings), "vary": _axes(vary), "grid": _axes(grid), "watcher": watcher, **flags}
+        asked = {
+            "settings": pairs_of(settings),
+            "vary": axes_of(vary),
+            "grid": axes_of(grid),
+            "watcher": watcher,
+            **flags,
+        }
         if rates:
             facts = sweep(source, **asked)
         else:
@@ -252,7 +195,7 @@ def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, 
     chosen = {"predictor.kind": predictor} if predictor else {}
     with Bars() as watcher:
         out = flags.pop("out")
-        result = run(source, out=out, settings=chosen | _pairs(settings), watcher=watcher, **flags)
+        result = run(source, out=out, settings=chosen | pairs_of(settings), watcher=watcher, **flags)
     echo_json(result.as_json("train")) if json_ else compared(result)
 
 
@@ -291,7 +234,7 @@ def predict(
     from seqloom.shards.tables import is_many
     from seqloom.show import echo_json, predicted
 
-    sections = _overridden({}, settings, {"sequence": sequence})
+    sections = overridden({}, settings, {"sequence": sequence})
     if is_many(tables, out):
         _predict_many(run, tables, out, sections, json_, many, fast=fast)
         return
@@ -314,7 +257,7 @@ def evaluate(run: Path, table: str, json_: bool, settings: tuple[str, ...], **fl
     from seqloom.prediction import evaluate as run_evaluate
     from seqloom.show import echo_json, evaluated
 
-    facts = run_evaluate(run, table, _overridden({}, settings, flags))
+    facts = run_evaluate(run, table, overridden({}, settings, flags))
     echo_json(facts) if json_ else click.echo(evaluated(facts))
 
 
@@ -481,38 +424,6 @@ def _predict_many(
     echo_json(facts) if json_ else click.echo(predicted_shards(facts), err=True)
     if facts["unread"]:
         sys.exit(1)
-
-
-def _pairs(settings: tuple[str, ...]) -> dict[str, Any]:
-    from seqloom.sections import parse_value
-
-    pairs = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write section.key=value")
-        pairs[key.strip()] = parse_value(value.strip())
-    return pairs
-
-
-def _axes(axes: tuple[str, ...]) -> dict[str, list[Any]]:
-    from seqloom.sections import parse_value, split_values
-
-    found = {}
-    for axis in axes:
-        key, equals, values = axis.partition("=")
-        if not equals or "." not in key:
-            raise ConfigError(f"--vary or --grid {axis}: write section.key=value,value")
-        found[key.strip()] = [parse_value(value) for value in split_values(values)]
-    return found
-
-
-def _overridden(sections: dict[str, Any], settings: tuple[str, ...], flags: dict[str, str | None]) -> dict[str, Any]:
-    from seqloom.api import FLAGS
-    from seqloom.sections import override
-
-    changes = {FLAGS[name]: value for name, value in flags.items() if value is not None}
-    return override(sections, changes | _pairs(settings))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -152,47 +152,38 @@ class DeviceInputs:
         return ids, mask, self.covariates[index]
 
 
-class Supervised(Step):
-    """Gradient steps towards known targets: squared error, or cross-entropy of classes; missing targets do not count.
+class Descent(Step):
+    """Gradient steps of a module towards known targets: squared error, or cross-entropy of classes; missing targets do not count.
 
-    A target that is a bound costs the less, the further the prediction is beyond it (`tobit_loss`).
+    A member says what a batch is.
     """
 
-    def __init__(self, module: nn.Module, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> None:
+    monitored: Mapping[str, Examples]
+    """Scored after each epoch, `valid` among them, which decides."""
+    on_device: Mapping[str, DeviceInputs]
+    """Their inputs."""
+
+    def __init__(self, module: nn.Module, job: Job, fabric: Fabric) -> None:
         self.bare, self.job = module, job
         self.module, self.optimizer = fabric.setup(module, optimizer_of(module.parameters(), job.settings))
         self.modules, self.optimizers = {"net": self.module}, {"net": self.optimizer}
-        self.parameters, self.buffers = dict(module.named_parameters()), dict(module.named_buffers())
-        self.n_batches = -(-len(train) // job.settings.batch)
-        self.inputs = DeviceInputs.of(train.inputs, fabric.device)
-        self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)
-        self.bounds, self.weights = (
-            None if each is None else torch.from_numpy(each).to(fabric.device, torch.float32)
-            for each in (train.bounds, train.weights)
-        )
-        monitored = {"valid": valid, **job.monitor}
-        self.monitored = {name: _sample(examples) for name, examples in monitored.items() if len(examples)}
-        self.monitored["valid"] = valid
-        self.on_device = {name: DeviceInputs.of(each.inputs, fabric.device) for name, each in self.monitored.items()}
 
-    def batches(self, epoch: int) -> Iterator[np.ndarray]:
-        """Rows of similar length."""
-        return bucketed(self.inputs.lengths, self.job.settings.batch, self.job.seed, epoch)
+    @abstractmethod
+    def inputs_of(self, batch: Any) -> tuple[Tensor, ...]:
+        """What the module takes of these rows."""
 
-    def update(self, batch: np.ndarray, fabric: Fabric) -> Mapping[str, Tensor]:
+    @abstractmethod
+    def targets(self, batch: Any) -> tuple[Tensor, Dims, Tensor | None, Tensor | None]:
+        """What `supervised_loss` takes beside the outputs of these rows."""
+
+    def update(self, batch: Any, fabric: Fabric) -> Mapping[str, Tensor]:
         """One step down the loss of these rows."""
-        output = self.module(*self.inputs.batch(batch))
+        output = self.module(*self.inputs_of(batch))
         loss = supervised_loss(output, *self.targets(batch))
         self.optimizer.zero_grad(set_to_none=True)
         fabric.backward(loss)
         self.descend(fabric)
         return {"loss": loss}
-
-    def targets(self, batch: np.ndarray) -> tuple[Tensor, Dims, Tensor | None, Tensor | None]:
-        """What `supervised_loss` takes beside the outputs of these rows."""
-        rows = torch.from_numpy(batch).to(self.y.device)
-        bounds, weights = (None if each is None else each[rows] for each in (self.bounds, self.weights))
-        return self.y[rows], self.job.dims, bounds, weights
 
     def descend(self, fabric: Fabric) -> None:
         """A step of the optimiser by the gradients there are, shortened to `train.clip`."""
@@ -212,6 +203,42 @@ class Supervised(Step):
             if self.job.score is not None:
                 numbers[f"{name}_score"] = self.job.score(examples.y, predicted, examples.bounds)
         return numbers
+
+
+class Supervised(Descent):
+    """Descent on examples in memory, all of them on the device.
+
+    A target that is a bound costs the less, the further the prediction is beyond it (`tobit_loss`).
+    """
+
+    def __init__(self, module: nn.Module, train: Examples, valid: Examples, job: Job, fabric: Fabric) -> None:
+        super().__init__(module, job, fabric)
+        self.parameters, self.buffers = dict(module.named_parameters()), dict(module.named_buffers())
+        self.n_batches = -(-len(train) // job.settings.batch)
+        self.inputs = DeviceInputs.of(train.inputs, fabric.device)
+        self.y = torch.from_numpy(train.y).to(fabric.device, torch.float32)
+        self.bounds, self.weights = (
+            None if each is None else torch.from_numpy(each).to(fabric.device, torch.float32)
+            for each in (train.bounds, train.weights)
+        )
+        monitored = {"valid": valid, **job.monitor}
+        self.monitored = {name: _sample(examples) for name, examples in monitored.items() if len(examples)}
+        self.monitored["valid"] = valid
+        self.on_device = {name: DeviceInputs.of(each.inputs, fabric.device) for name, each in self.monitored.items()}
+
+    def batches(self, epoch: int) -> Iterator[np.ndarray]:
+        """Rows of similar length."""
+        return bucketed(self.inputs.lengths, self.job.settings.batch, self.job.seed, epoch)
+
+    def inputs_of(self, batch: np.ndarray) -> tuple[Tensor, ...]:
+        """Gathered on the device."""
+        return self.inputs.batch(batch)
+
+    def targets(self, batch: np.ndarray) -> tuple[Tensor, Dims, Tensor | None, Tensor | None]:
+        """Targets, and the bounds and weights that there are."""
+        rows = torch.from_numpy(batch).to(self.y.device)
+        bounds, weights = (None if each is None else each[rows] for each in (self.bounds, self.weights))
+        return self.y[rows], self.job.dims, bounds, weights
 
 
 def supervised_loss(

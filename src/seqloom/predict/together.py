@@ -42,7 +42,7 @@ def _update(steps: Sequence[Step], batches: Sequence[np.ndarray], fabric: Fabric
         return [steps[0].update(batches[0], fabric)["loss"]]
     members = [step for step in steps if isinstance(step, Supervised)]
     assert len(members) == len(steps)
-    inputs = _side_by_side([member.inputs.batch(rows) for member, rows in zip(members, batches, strict=True)])
+    inputs = _side_by_side([member.inputs_of(rows) for member, rows in zip(members, batches, strict=True)])
     targets = [member.targets(rows) for member, rows in zip(members, batches, strict=True)]
     y = torch.stack([each[0] for each in targets])
     bounds = _stacked_or_none([each[2] for each in targets], torch.zeros_like(targets[0][0]))

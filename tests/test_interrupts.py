@@ -74,3 +74,14 @@ def test_a_comparison_that_is_terminated_exits_with_130_and_the_same_command_end
     assert "the same command goes on from here" in said
     subprocess.run(command, cwd=tmp_path, check=True)
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_signal_that_the_process_ignores_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with deferred() as asked:
+            signal.raise_signal(signal.SIGINT)
+        assert not asked.to_stop
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -128,3 +128,21 @@ def test_the_command_writes_parquet_and_csv_alike(tmp_path, monkeypatch):
     first, second = pq.read_table("t.parquet").to_pylist(), pcsv.read_csv("t.csv").to_pylist()
     assert first == second
     assert CliRunner().invoke(main, ["simulate", "library", "-o", "t.txt"]).exit_code == 1
+
+
+def test_salts_charges_isotopes_and_other_spellings_are_one_block(tmp_path):
+    pytest.importorskip("rdkit")
+    smiles = {
+        "a1": "OC(=O)CN",
+        "a2": "NCC(=O)O",
+        "a3": "[Na+].[O-]C(=O)C(C)N",
+        "m1": "NCc1ccccc1",
+        "m2": "c1ccccc1CN.Cl",
+        "m3": "C[NH2+]C",
+        "m4": "[15NH2]CC",
+    }
+    path = tmp_path / "blocks.csv"
+    path.write_text("id,smiles\n" + "".join(f"{name},{each}\n" for name, each in smiles.items()))
+    blocks = read_blocks(path)
+    assert (blocks.acids, blocks.amines) == (("a1", "a3"), ("m1", "m3", "m4"))
+    assert not [text for text in blocks.amine_texts if "[" in text]

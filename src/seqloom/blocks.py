@@ -54,7 +54,8 @@ def read_blocks(path: Path) -> Blocks:
     """The blocks of a CSV with columns `id` and `smiles`, by what they can do; those that can do neither are left out.
 
     An amino acid has one carboxylic acid and one nitrogen that is protected by Fmoc or free, an amine one such nitrogen, primary
-    or secondary. Salts are taken off. MissingExtra without RDKit; DataError for a table without these columns, or too few blocks.
+    or secondary. Salts, charges and isotopes are taken off; of blocks that are then the same, the first one counts.
+    MissingExtra without RDKit; DataError for a table without these columns, or too few blocks.
     """
     import pyarrow.csv as pc
 
@@ -70,8 +71,12 @@ def read_blocks(path: Path) -> Blocks:
         )
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     acids, acid_texts, amines, amine_texts = [], [], [], []
+    known: set[str] = set()
     for name, smiles in zip(map(str, table["id"].to_pylist()), table["smiles"].to_pylist(), strict=True):
-        kind, text = _turned(smiles)
+        kind, text = _turned("" if smiles is None else str(smiles))
+        if text in known:
+            continue
+        known.add(text)
         if kind == "acid":
             acids.append(name)
             acid_texts.append(text)
@@ -88,10 +93,14 @@ def read_blocks(path: Path) -> Blocks:
 def _turned(smiles: str) -> tuple[str, str]:
     """`acid`, `amine` or nothing, and the text that begins with the nitrogen that reacts."""
     from rdkit import Chem
+    from rdkit.Chem.MolStandardize import rdMolStandardize
 
-    molecule = Chem.MolFromSmiles(max((smiles or "").split("."), key=len))
+    molecule = Chem.MolFromSmiles(max(smiles.split("."), key=len))
     if molecule is None:
         return "", ""
+    molecule = rdMolStandardize.Uncharger().uncharge(molecule)
+    for atom in molecule.GetAtoms():
+        atom.SetIsotope(0)
     free = Chem.DeleteSubstructs(
         molecule, Chem.MolFromSmarts("[$(C(=O)(N)OCC1c2ccccc2-c2ccccc12)](=O)OCC1c2ccccc2-c2ccccc12")
     )

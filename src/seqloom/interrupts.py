@@ -8,13 +8,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt inside."""
+    """SIGTERM raises KeyboardInterrupt inside, unless the process was told to ignore it."""
     with _handled((signal.SIGTERM,), _raise):
         yield
 
@@ -54,10 +54,10 @@ def _handled(signals: tuple[signal.Signals, ...], handler: Callable[[int, object
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.signal(each, handler) for each in signals}
+    left_alone = (signal.SIG_IGN, None)  # as jobs in the background are told; or set by other than Python
+    before = {each: signal.signal(each, handler) for each in signals if signal.getsignal(each) not in left_alone}
     try:
         yield
     finally:
         for each, own in before.items():
-            with suppress(TypeError):  # it was set by other than Python
-                signal.signal(each, own)
+            signal.signal(each, own)

@@ -49,8 +49,9 @@ class ComponentParts:
     ) -> ComponentParts:
         """Hold out that share of the levels of each component, the same names in all components that have any in common.
 
-        Which names are held out is told by a hash of each with the seed, so that more rows or names do not change the others'. A
-        row that lacks a component counts as one whose level is not held out. `columns`: components to divide by, all by default.
+        Names are held out in the order of a hash of each with the seed, so that neither rows nor their order matter; where there
+        are more names, more of them are held out, and the last of these can be others. A row that lacks a component counts as
+        one whose level is not held out. `columns`: components to divide by, all by default.
         ConfigError for shares that leave nothing, unknown columns, or a store without components.
         """
         known = [each.name for each in store.manifest.components]

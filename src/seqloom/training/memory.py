@@ -26,7 +26,10 @@ def kept_memory() -> Iterator[None]:
     if library is None:
         yield
         return
-    library.mallopt(M_MMAP_THRESHOLD, KEPT)
+    # Before 2.35 glibc refuses the first of these; to set the other alone would leave it with its smallest blocks.
+    if not (library.mallopt(M_MMAP_THRESHOLD, KEPT) or library.mallopt(M_MMAP_THRESHOLD, LARGEST_OWN)):
+        yield
+        return
     library.mallopt(M_TRIM_THRESHOLD, KEPT)
     try:
         yield

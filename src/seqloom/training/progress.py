@@ -119,7 +119,8 @@ def put(step: Step, held: Mapping[str, Tensor]) -> None:
 def stream() -> dict[str, Tensor]:
     """Where torch's streams of random numbers stand, by device."""
     found = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    # Else nothing was drawn there, and to ask would take memory of every device.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found |= {f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
     return found
 

@@ -5,7 +5,6 @@ interleaved repeats; random peptides, as the time does not depend on which they 
 `mamba` its scans.
 """
 
-import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,10 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from figures import REPEATS, medians, report
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
@@ -32,35 +32,10 @@ from seqloom.registry import build
 from seqloom.tokens import Tokens
 from seqloom.training.settings import TrainSection
 
-REPEATS = 5
 N_PEPTIDES, LENGTH, BATCH = 5756, 9, 128
 N_MEMBERS = 15
 N_FOLDS, MEMBER_EPOCHS, MEMBERS_RATIO = 3, 2, 2.0
 RNN_SECONDS, DROPOUT_RATIO = 0.5, 2.0
-
-
-def report(
-    figure: str, value: float, unit: str, bar: float | None, protocol: str, *, at_least: bool = False, **more: object
-) -> None:
-    """One line; the bar is a maximum, or a minimum where `at_least` says so."""
-    reached = {} if bar is None else {"bar": bar, "reached": value >= bar if at_least else value <= bar}
-    print(
-        json.dumps({"figure": figure, "value": round(value, 4), "unit": unit, **reached, **more, "protocol": protocol}),
-        flush=True,
-    )
-
-
-def medians(tasks: Mapping[str, Callable[[], None]], repeats: int = REPEATS) -> dict[str, float]:
-    """CPU seconds of each task, once each in turns after one run to warm up."""
-    for task in tasks.values():
-        task()
-    taken: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(repeats):
-        for name, task in tasks.items():
-            started = time.process_time()
-            task()
-            taken[name].append(time.process_time() - started)
-    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 def peptides(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -6,11 +6,11 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from seqloom.experiment import Result, Watcher
@@ -22,23 +22,14 @@ MARKS = {"info": "·", "warning": "!", "error": "✗"}
 MOST_METRICS_SHOWN = 4
 
 
-class Bars(Watcher):
-    """Lines and, on a terminal, progress bars; all of it on stderr."""
+class Lines:
+    """Lines and, on a terminal, progress bars of these columns; all of it on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
         self.console = Console(stderr=True, highlight=False)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeElapsedColumn(),
-        )
         self.progress = Progress(*columns, console=self.console, transient=True, disable=not sys.stderr.isatty())
-        self.members = self.progress.add_task("members", total=None, visible=False)
-        self.epochs = self.progress.add_task("epochs", total=None, visible=False)
-        self.n_members, self.n_done, self.started = 0, 0, time.monotonic()
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 
@@ -48,6 +39,21 @@ class Bars(Watcher):
     def say(self, text: str) -> None:
         """A line, as it is."""
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+class Bars(Lines, Watcher):
+    """Members that are done, and epochs of the one in hand."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+        )
+        self.members = self.progress.add_task("members", total=None, visible=False)
+        self.epochs = self.progress.add_task("epochs", total=None, visible=False)
+        self.n_members, self.n_done, self.started = 0, 0, time.monotonic()
 
     def start(self, n_members: int) -> None:
         """The bar of members."""

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from seqloom.show import findings_text
+from seqloom.show import Lines, findings_text
 from seqloom.store.pack import Watcher
 
 
-class RowsBar(Watcher):
-    """Lines and, on a terminal, a bar of rows; all of it on stderr."""
+class RowsBar(Lines, Watcher):
+    """Rows that are done."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=self.console, transient=True, disable=not sys.stderr.isatty())
+        super().__init__(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = self.progress.add_task("rows", total=None, visible=False)
-
-    def __enter__(self) -> RowsBar:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def say(self, text: str) -> None:
-        """A line, as it is."""
-        self.console.print(text, markup=False, soft_wrap=True)
 
     def rows(self, done: int, total: int) -> None:
         """Rows of the tables."""

@@ -11,12 +11,12 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings interrupts files registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
+    "errors findings interrupts files jobs registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
     "read canonical where roles store lookup table mutation chemistry patch check replicates censored joined calibrate",
     "target similarity split encode summary rule simulate blocks library domain training_rows uncertainty answers shift positions",
     "nn training predict generate",
-    "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction shards inspection division compare"
-    " ensemble nested rates explain compress report",
+    "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction shards cost inspection division compare"
+    " ensemble nested rates explain compress report large",
     "api estimators show show_explain show_store options cli serve __init__ __main__",
 )
 """From the lowest up; a name stands for the module or folder and all inside it. A module imports from its own

@@ -12,6 +12,7 @@ from seqloom.experiment import Result, Watcher
 from seqloom.experiment import compare as _compare
 from seqloom.model import Model
 from seqloom.sections import Sections, override, parse_value, read_toml, slug, split_values
+from seqloom.store.layout import is_store
 
 FLAGS = {
     "target": "target.column", "sequence": "data.sequence", "group": "data.group", "where": "data.where", "test": "data.test",
@@ -28,15 +29,17 @@ def compare(
     vary: Mapping[str, Sequence[Any]] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     watcher: Watcher | None = None,
+    jobs: int | str = 1,
     **flags: Any,
 ) -> Result:
     """Fit several variants on one table and one partition, and say which is best and how surely.
 
-    `source`: a table (path, or any DataFrame that speaks the Arrow PyCapsule interface), or an experiment file (`.toml`).
+    `source`: a table (path, or any DataFrame that speaks the Arrow PyCapsule interface), a store that `pack` made, or an
+    experiment file (`.toml`). `jobs`: processes among which members are shared out, or `ray`.
     `settings`: `{"section.key": value}`; `vary` and `grid`: `{"section.key": [values]}`; `flags`: target, sequence, group,
     where, test, split, folds, seeds, seed, device. The folder `out` is made, or gone on with.
     """
-    return _run(source, out, settings, vary, grid, watcher, flags, single=False)
+    return _run(source, out, settings, vary, grid, watcher, flags, str(jobs), single=False)
 
 
 def train(
@@ -45,10 +48,11 @@ def train(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
+    jobs: int | str = 1,
     **flags: Any,
 ) -> Result:
     """Fit one variant (and the naive baselines beside it); its run is the folder itself. Arguments as in `compare`."""
-    return _run(source, out, settings, None, None, watcher, flags, single=True)
+    return _run(source, out, settings, None, None, watcher, flags, str(jobs), single=True)
 
 
 def tune(source: Any, *, inner: int = 5, settings: Mapping[str, Any] | None = None, **arguments: Any) -> Result:
@@ -88,8 +92,16 @@ def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | N
     `confusion`: thresholds in the units of the table that divide a numeric target into classes, for a matrix each; they are kept
     for later reports. None leaves what is kept, an empty list forgets it.
     """
+    from seqloom.large.page import is_finished
+    from seqloom.large.page import report as report_on_store
     from seqloom.report.build import report as _report
 
+    if is_finished(Path(folder)):
+        if confusion:
+            raise ConfigError(
+                "report --confusion: it divides numeric targets, and those of a store are 0 or 1; leave it out"
+            )
+        return report_on_store(Path(folder))
     return _report(Path(folder), confusion)
 
 
@@ -132,12 +144,18 @@ def _run(
     grid: Mapping[str, Sequence[Any]] | None,
     watcher: Watcher | None,
     flags: Mapping[str, Any],
+    jobs: str,
     *,
     single: bool,
 ) -> Result:
     sections, data = _sections(source, settings, vary, grid, flags)
     folder = Path(out) if out is not None else default_folder(source, sections)
-    return _compare(sections, folder, data=data, config=config_text(source, sections), single=single, watcher=watcher)
+    config = config_text(source, sections)
+    if data is None and is_store(Path(str(sections["data"].get("table", "")))):
+        from seqloom.large.experiment import compare as compare_on_store
+
+        return compare_on_store(sections, folder, config=config, single=single, watcher=watcher, jobs=jobs)
+    return _compare(sections, folder, data=data, config=config, single=single, watcher=watcher, jobs=jobs)
 
 
 def _sections(

@@ -9,7 +9,18 @@ from typing import Any
 import click
 
 from seqloom.errors import ConfigError
-from seqloom.options import Verbs, as_json, axes_of, data_options, overridden, pairs_of, settings, training_options
+from seqloom.options import (
+    Verbs,
+    as_json,
+    axes_of,
+    data_options,
+    overridden,
+    packing_options,
+    pairs_of,
+    settings,
+    shared_out,
+    training_options,
+)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -128,7 +139,7 @@ def compare(
             vary=axes_of(vary),
             grid=axes_of(grid),
             watcher=watcher,
-            **flags,
+            **shared_out(flags),
         )
     echo_json(result.as_json("compare")) if json_ else compared(result)
 
@@ -168,7 +179,7 @@ def tune(
             "vary": axes_of(vary),
             "grid": axes_of(grid),
             "watcher": watcher,
-            **flags,
+            **shared_out(flags),
         }
         if rates:
             facts = sweep(source, **asked)
@@ -195,7 +206,7 @@ def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, 
     chosen = {"predictor.kind": predictor} if predictor else {}
     with Bars() as watcher:
         out = flags.pop("out")
-        result = run(source, out=out, settings=chosen | pairs_of(settings), watcher=watcher, **flags)
+        result = run(source, out=out, settings=chosen | pairs_of(settings), watcher=watcher, **shared_out(flags))
     echo_json(result.as_json("train")) if json_ else compared(result)
 
 
@@ -340,20 +351,7 @@ def simulate(what: str, out: Path, json_: bool, **flags: Any) -> None:
 @main.command()
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder to write, or to go on with.")
-@click.option("--sequence", help="Column of the sequences.")
-@click.option("--target", help="Columns of 0, 1 or nothing, joined by commas; of a long table, names of its targets.")
-@click.option(
-    "--entity-target", help="Of a long table, a row for each sequence and target: column that names the target."
-)
-@click.option("--value", help="Of a long table: column of 0, 1 or nothing.")
-@click.option("--component", help="Columns of names that rows share, such as building blocks, joined by commas.")
-@click.option("--rewrite", multiple=True, metavar="OLD=NEW", help="Replace text in every sequence; may be repeated.")
-@click.option("--canonical", is_flag=True, default=None, help="Bring molecules to RDKit's canonical SMILES.")
-@click.option("--alphabet", help="protein, dna, rna or smiles; found by content without it.")
-@click.option("--bad-rows", help="stop (default) or skip: what becomes of rows that cannot be packed.")
-@click.option(
-    "--repeats", help="stop (default) or keep: of a long table, rows of a molecule that do not stand together."
-)
+@packing_options
 @click.option("--memory", help="How much the work may take, about.  [default: 1GB]")
 @click.option("--overwrite", is_flag=True, help="Make a store anew that is there already.")
 @as_json
@@ -370,6 +368,48 @@ def pack(tables: tuple[str, ...], out: Path, overwrite: bool, json_: bool, **fla
     with RowsBar() as watcher:
         facts = run(tables, out, overwrite=overwrite, watcher=watcher, **given)
     echo_json(facts) if json_ else click.echo(packed(facts))
+
+
+@main.command()
+@click.argument("tables", nargs=-1, required=True, metavar="STORE|TABLE...|EXPERIMENT.toml")
+@click.option("--rows", type=int, default=0, help="Rows of the library, if other than there are.")
+@click.option("--devices", type=int, default=1, help="Devices that train one net together.  [default: 1]")
+@click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--vary", multiple=True, metavar="SECTION.KEY=A,B", help="One net per value; may be repeated.")
+@packing_options
+@settings
+@as_json
+def plan(
+    tables: tuple[str, ...],
+    rows: int,
+    devices: int,
+    device: str | None,
+    vary: tuple[str, ...],
+    settings: tuple[str, ...],
+    json_: bool,
+    **flags: Any,
+) -> None:
+    """What an experiment on a large library will cost: time, memory, disk, and what limits it.
+
+    Of each net (cnn, transformer and mamba unless others are named) some seconds of real steps are made, on rows of the STORE
+    or of the first rows of TABLEs, packed for the time being. Nothing is left behind.
+    """
+    from seqloom.api import sections_of
+    from seqloom.cost.plan import plan as run
+    from seqloom.show import echo_json
+    from seqloom.show_store import RowsBar, planned
+
+    sections, _ = sections_of(tables[0])
+    sections = overridden(sections, settings, {"device": device})
+    if vary:
+        sections["vary"] = {**sections.get("vary", {}), **axes_of(vary)}
+    sources = [sections.get("data", {}).pop("table", tables[0]), *tables[1:]]
+    packing = {name: value for name, value in flags.items() if value is not None and value != ()}
+    with RowsBar() as watcher:
+        facts = run(sources, sections, rows=rows, devices=devices, packing=packing, watcher=watcher)
+    echo_json(facts) if json_ else click.echo(planned(facts))
+    if any(each["severity"] == "error" for each in facts["findings"]):
+        sys.exit(1)
 
 
 @main.command()

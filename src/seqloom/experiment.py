@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from seqloom.evaluation import on_scale_of, primary_score, score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
+from seqloom.jobs import run_all
 from seqloom.lookup import keep_lookups
 from seqloom.plan import Plan, make_plan
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor
 from seqloom.predict.fitting import fit_models
-from seqloom.run import Member, Run, claim_folder
+from seqloom.run import Member, Run, claim_folder, run_folders
 from seqloom.sections import Sections
 from seqloom.split.base import TEST, TRAIN, VALID
 from seqloom.training_rows import FILE as TRAINING_ROWS
@@ -69,6 +70,8 @@ class Result:
     report: Path
     nested: dict[str, Any] | None = None
     """What choosing among the variants by inner folds reaches; None without inner folds."""
+    headlines: int = 1
+    """Metrics that are as important as the first: one for every part of the rows that is tested by itself."""
 
     def as_json(self, command: str) -> dict[str, Any]:
         """The stable keys of `--json`."""
@@ -92,11 +95,13 @@ def compare(
     config: str = "",
     single: bool = False,
     watcher: Watcher | None = None,
+    jobs: str = "1",
 ) -> Result:
     """Fit every variant of `sections` on every fold and seed, and say which is best and how surely.
 
     `data`: a table or DataFrame to use instead of `[data] table`; `single`: one variant is wanted (train), whose run is the
-    folder itself. Members that are already done in the folder are not fitted again.
+    folder itself. Members that are already done in the folder are not fitted again. `jobs`: who fits them, as in
+    `seqloom.jobs`; each process settles the plan for itself.
     """
     started = time.monotonic()
     watcher = watcher or Watcher()
@@ -104,7 +109,7 @@ def compare(
     folders = _open(plan, folder, single=single)
     log = Log(folder / "log.txt", watcher)
     _announce(plan, log)
-    _fit_all(plan, folders, log, watcher)
+    _fit_all(plan, folders, log, watcher, Source(sections, data, config, folder, single), jobs)
     seconds = time.monotonic() - started
     board = conclude(plan, folder, folders, seconds, single=single)
     for note in board["notes"]:
@@ -136,14 +141,11 @@ class Log:
 
 def _open(plan: Plan, folder: Path, *, single: bool) -> dict[str, Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    if single:
-        folders = {plan.variants[0].name: folder}
-        folders |= {variant.name: folder / "baselines" / variant.name for variant in plan.variants[1:]}
-    else:
+    folders = run_folders(plan.variants, folder, single=single)
+    if not single:
         whole = {"experiment": {variant.name: variant.resolved for variant in plan.variants}}
         claim_folder(folder, plan.config, whole)
         _write_facts(folder, plan)
-        folders = {variant.name: folder / variant.name for variant in plan.variants}
     for variant in plan.variants:
         Run(folders[variant.name], variant).open(plan.config, {})
         _write_facts(folders[variant.name], plan)
@@ -221,27 +223,67 @@ def _announce(plan: Plan, log: Log) -> None:
     log(f"plan: {len(plan.variants)} variants ({names}), {plan.partition.n_folds} fold(s), {n_members} members to fit")
 
 
-def _fit_all(plan: Plan, folders: Mapping[str, Path], log: Log, watcher: Watcher) -> None:
-    runs = {variant.name: Run(folders[variant.name], variant) for variant in plan.variants}
-    left = {name: [m for m in plan.members(run.variant) if not run.is_done(m)] for name, run in runs.items()}
-    n_left = sum(len(members) for members in left.values())
-    n_all = sum(len(plan.members(variant)) for variant in plan.variants)
+def _fit_all(plan: Plan, folders: Mapping[str, Path], log: Log, watcher: Watcher, source: Source, jobs: str) -> None:
+    groups = [left for group in groups_of(plan) if (left := _left(group, folders))]
+    n_left, n_all = sum(map(len, groups)), sum(len(plan.members(variant)) for variant in plan.variants)
     if n_left < n_all:
         log(f"{n_all - n_left} of {n_all} members are already done")
     watcher.start(n_left)
-    folds = Folds(plan)
-    for group in groups_of(plan):
-        to_fit = [(runs[variant.name], member) for variant, member in group if member in left[variant.name]]
-        if not to_fit:
-            continue
-        run, member = to_fit[0]
-        others = f" and {len(to_fit) - 1} more beside it" if len(to_fit) > 1 else ""
-        watcher.member(f"{run.variant.name}, fold {member.fold}, seed {member.seed}{others}")
-        seconds = _fit_group(to_fit, folds, watcher.epoch)
-        for run, member in to_fit:
-            together = f", {len(to_fit)} side by side" if others else ""
-            log(f"{run.variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s{together}")
-            watcher.done()
+    if jobs == "1":
+        folds = Folds(plan)
+        for group in groups:
+            watcher.member(_label(group))
+            _tell(group, _fit_group(group, folds, watcher.epoch), log, watcher)
+        return
+    tasks = [(source, [(run.variant.name, member) for run, member in group]) for group in groups]
+    for place, seconds in run_all(_fit_elsewhere, tasks, jobs):
+        _tell(groups[place], seconds, log, watcher)
+
+
+def _left(group: Sequence[tuple[Variant, Member]], folders: Mapping[str, Path]) -> list[tuple[Run, Member]]:
+    """The members of a group that are not done, with their runs."""
+    found = [(Run(folders[variant.name], variant), member) for variant, member in group]
+    return [(run, member) for run, member in found if not run.is_done(member)]
+
+
+def _label(group: Sequence[tuple[Run, Member]]) -> str:
+    run, member = group[0]
+    others = f" and {len(group) - 1} more beside it" if len(group) > 1 else ""
+    return f"{run.variant.name}, fold {member.fold}, seed {member.seed}{others}"
+
+
+def _tell(group: Sequence[tuple[Run, Member]], seconds: float, log: Log, watcher: Watcher) -> None:
+    together = f", {len(group)} side by side" if len(group) > 1 else ""
+    for run, member in group:
+        log(f"{run.variant.name}: fold {member.fold}, seed {member.seed} done in {seconds:.1f} s{together}")
+        watcher.done()
+
+
+class Source(NamedTuple):
+    """What another process needs to settle the same plan."""
+
+    sections: Sections
+    data: Any
+    config: str
+    folder: Path
+    single: bool
+
+
+def _fit_elsewhere(task: tuple[Source, Sequence[tuple[str, Member]]]) -> float:
+    """A group fitted in a process of its own; seconds for each member. The plan is settled once in each process."""
+    source, members = task
+    key = repr((source.sections, source.folder, source.single))
+    if key not in _settled:
+        plan = make_plan(source.sections, source.data, source.config, single=source.single)
+        _settled[key] = plan, Folds(plan)
+    plan, folds = _settled[key]
+    folders = run_folders(plan.variants, source.folder, single=source.single)
+    variants = {variant.name: variant for variant in plan.variants}
+    group = [(Run(folders[name], variants[name]), member) for name, member in members]
+    return _fit_group(group, folds, Watcher().epoch)
+
+
+_settled: dict[str, tuple[Plan, Folds]] = {}
 
 
 def groups_of(plan: Plan) -> Iterator[list[tuple[Variant, Member]]]:

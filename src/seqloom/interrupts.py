@@ -27,15 +27,16 @@ class Asked:
 
 
 @contextmanager
-def deferred() -> Iterator[Asked]:
+def deferred(*, repeated: bool = False) -> Iterator[Asked]:
     """The first Ctrl-C or SIGTERM inside is only noted, for work that looks and stops where it is good; another raises at once.
 
-    Work that is done before it has looked is interrupted at the end.
+    Work that is done before it has looked is interrupted at the end. `repeated`: all are only noted, as where a scheduler tells
+    every process, and a launcher tells them again.
     """
     asked = Asked()
 
     def note(number: int, frame: object) -> None:
-        if asked.to_stop:
+        if asked.to_stop and not repeated:
             _raise(number, frame)
         asked.to_stop = True
 

@@ -26,6 +26,7 @@ from seqloom.lookup import kept_lookups
 from seqloom.predict.base import Dims, Fitted
 from seqloom.run import Member, Run, read_resolved
 from seqloom.split.inputs import input_hashes
+from seqloom.store.molecules import Molecules
 from seqloom.table import DataSection, Table, read_table
 from seqloom.target import Target
 from seqloom.training_rows import FILE as TRAINING_ROWS
@@ -107,8 +108,9 @@ class Model:
 
         `fast`: without a search for the nearest training row, and so without domain and expected error.
         """
+        packed = self._as_packed(table)
         inputs = {
-            fold: self._encoder(fold).transform(table) for fold in sorted({member.fold for member in self.members})
+            fold: self._encoder(fold).transform(packed) for fold in sorted({member.fold for member in self.members})
         }
         parts = []
         for member in self.members:
@@ -128,12 +130,32 @@ class Model:
         return Prediction(self.target, nothing, spread, self.uncertainty, identity)
 
     def has_seen(self, table: Table) -> np.ndarray:
-        """Which rows have inputs that some member was trained on, bool (N,)."""
+        """Which rows have inputs that some member was trained on, bool (N,); none is known of a run on a store."""
         import pyarrow.parquet as pq
 
+        if self.is_of_store:
+            return np.zeros(table.n_rows, bool)
         partition = pq.read_table(self.folder / "partition.parquet", columns=["role", "inputs"])
         used = pc.is_in(partition["role"], pa.array(["train", "valid"]))
         return np.isin(input_hashes(table), partition["inputs"].filter(used).to_numpy())
+
+    @property
+    def is_of_store(self) -> bool:
+        """Whether the run learnt from a store, which has no list of its training rows."""
+        return bool(self.data["source"]["format"] == "store")
+
+    def _as_packed(self, table: Table) -> Table:
+        """The table with what was done to the sequences of a store before a run learnt from it."""
+        rewrites, canonical = self.data.get("rewrites", ()), self.data.get("canonical", "")
+        if not rewrites and not canonical:
+            return table
+        column = table.roles.sequences[0]
+        strings = table.sequences(column)
+        for old, new in rewrites:
+            strings = pc.replace_substring(strings, old, new)
+        if canonical:
+            strings, _ = Molecules().canonical(strings)
+        return table.with_column(column, strings)
 
     @property
     def _knows_distances(self) -> bool:
@@ -202,7 +224,7 @@ def find_run(folder: Path) -> Path:
         return folder
     board = folder / "leaderboard.json"
     if board.exists():
-        best = read_json(board)["leaderboard"][0]["variant"]
+        best = next(row["variant"] for row in read_json(board)["leaderboard"] if row.get("run", True))
         return folder / best
     if (folder / "resolved.toml").exists():
         raise RunError(f"{folder}: nothing in it is finished yet; run the same compare or train command again to go on")

@@ -41,6 +41,7 @@ def training_options(command: Command) -> Command:
     for option in (
         as_json,
         settings,
+        click.option("--jobs", help="Processes among which members are shared out, or ray.  [default: 1]"),
         click.option("--device", help="auto, cpu, cuda, cuda:1 or mps."),
         click.option("--seed", type=int, help="First seed."),
         click.option("--seeds", type=int, help="Members per fold of predictors with randomness in them."),
@@ -54,6 +55,34 @@ def training_options(command: Command) -> Command:
     ):
         command = option(command)
     return data_options(command)
+
+
+def packing_options(command: Command) -> Command:
+    """The flags that say what the columns of large tables mean, and what becomes of their rows."""
+    for option in (
+        click.option(
+            "--repeats", help="stop (default) or keep: of a long table, rows of a molecule that do not stand together."
+        ),
+        click.option("--bad-rows", help="stop (default) or skip: what becomes of rows that cannot be packed."),
+        click.option("--alphabet", help="protein, dna, rna or smiles; found by content without it."),
+        click.option("--canonical", is_flag=True, default=None, help="Bring molecules to RDKit's canonical SMILES."),
+        click.option(
+            "--rewrite", multiple=True, metavar="OLD=NEW", help="Replace text in every sequence; may be repeated."
+        ),
+        click.option(
+            "--component", help="Columns of names that rows share, such as building blocks, joined by commas."
+        ),
+        click.option("--value", help="Of a long table: column of 0, 1 or nothing."),
+        click.option(
+            "--entity-target", help="Of a long table, a row for each sequence and target: column that names the target."
+        ),
+        click.option(
+            "--target", help="Columns of 0, 1 or nothing, joined by commas; of a long table, names of its targets."
+        ),
+        click.option("--sequence", help="Column of the sequences."),
+    ):
+        command = option(command)
+    return command
 
 
 class Verbs(click.Group):
@@ -105,6 +134,11 @@ def axes_of(axes: tuple[str, ...]) -> dict[str, list[Any]]:
             raise ConfigError(f"--vary or --grid {axis}: write section.key=value,value")
         found[key.strip()] = [parse_value(value) for value in split_values(values)]
     return found
+
+
+def shared_out(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags, without --jobs where it was not given."""
+    return {name: value for name, value in flags.items() if name != "jobs" or value is not None}
 
 
 def overridden(sections: dict[str, Any], settings: tuple[str, ...], flags: dict[str, str | None]) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def _believing(prediction: Prediction, table: Table) -> tuple[Finding, ...]:
     found = []
     if prediction.uncertainty is None:
         message = (
-            "nothing is known of the errors of this run (it is not finished, or was made by an older version): predictions have "
-            "no intervals, sets or domain"
+            "nothing is known of the errors of this run on single rows (it learnt from a store, is not finished, or was made by an "
+            "older version): predictions have no intervals, sets or domain"
         )
         found.append(finding("no-uncertainty", "info", message))
     if prediction.note:
@@ -173,6 +173,9 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
     # Intervals draw whole groups where the table names them: rows of one group are related.
     groups = _groups(known_table)
     metrics = evaluate_single(target, scores[known], prediction.mean, report, bounds, groups)
+    if model.is_of_store:
+        message = "which of these rows the run was trained on is not known, as it learnt from a store; their scores may flatter it"
+        findings.append(finding("seen-unknown", "info", message))
     if seen.any():
         message = f"{int(seen.sum()):,} of {len(known):,} rows have inputs that this run was trained on; their scores flatter it"
         findings.append(finding("seen-in-training", "warning", message, known_table.row_numbers[seen]))

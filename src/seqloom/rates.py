@@ -196,7 +196,7 @@ def _swept(plan: Plan, nets: Sequence[Variant], watcher: Watcher) -> list[Swept]
         own = folds.prepared(variant, 0)
         train = own.examples[TRAIN]
         job = Job(dims=own.dims, settings=variant.train, name=variant.name, classes=own.target.classes)
-        fabric = open_fabric(variant.train.device)
+        fabric = open_fabric(variant.train.device, variant.train.precision)
         sweeps = []
         for seed in range(variant.train.seed, variant.train.seed + SWEEPS):
             watcher.member(f"{variant.name}, rates, seed {seed}")

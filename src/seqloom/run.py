@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from seqloom.calibrate import Calibrator
 from seqloom.config import Variant
 from seqloom.encode.base import FittedEncoder
 from seqloom.errors import RunError
-from seqloom.files import read_json, write_arrays, write_json, write_text, write_toml, write_whole
+from seqloom.files import locked, read_json, write_arrays, write_json, write_text, write_toml, write_whole
 from seqloom.predict.base import Dims, Fitted
 from seqloom.sections import Sections, difference
 from seqloom.target import Target
@@ -63,11 +63,12 @@ class Run:
 
     def save_fold(self, fold: int, target: Target, encoder: FittedEncoder, dims: Dims) -> None:
         """What all members of a fold share: scale of the target, encoder, sizes."""
-        write_arrays(self.folder / "encoder" / f"fold-{fold}.safetensors", encoder.state())
         path = self.folder / "target.json"
-        folds = read_json(path)["folds"] if path.exists() else {}
-        folds[str(fold)] = {"target": target.as_json(), "dims": dims.as_json()}
-        write_json(path, {"folds": dict(sorted(folds.items(), key=lambda item: int(item[0])))})
+        with locked(path):  # other members may be fitted at the same time, by other processes
+            write_arrays(self.folder / "encoder" / f"fold-{fold}.safetensors", encoder.state())
+            folds = read_json(path)["folds"] if path.exists() else {}
+            folds[str(fold)] = {"target": target.as_json(), "dims": dims.as_json()}
+            write_json(path, {"folds": dict(sorted(folds.items(), key=lambda item: int(item[0])))})
 
     def save_member(
         self,
@@ -117,6 +118,14 @@ class Run:
             for done in self.folder.glob("fold-*/seed-*/done")
         ]
         return sorted(found, key=lambda member: (member.fold, member.seed))
+
+
+def run_folders(variants: Sequence[Variant], folder: Path, *, single: bool) -> dict[str, Path]:
+    """The run folder of each variant by its name; where one is wanted, its run is the folder itself, and others stand below."""
+    if not single:
+        return {variant.name: folder / variant.name for variant in variants}
+    own, *others = variants
+    return {own.name: folder, **{variant.name: folder / "baselines" / variant.name for variant in others}}
 
 
 def claim_folder(folder: Path, config: str, resolved: Mapping[str, Any]) -> None:

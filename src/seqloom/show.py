@@ -83,7 +83,7 @@ def echo_json(facts: Mapping[str, Any]) -> None:
 def compared(result: Result) -> None:
     """Leaderboard, verdict and the report's path on stdout."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    console.print(leaderboard(result.leaderboard))
+    console.print(leaderboard(result.leaderboard, result.headlines))
     if result.nested is not None:
         console.print(f"nested: {result.nested['verdict']}", markup=False, soft_wrap=True)
     console.print(result.verdict, markup=False, soft_wrap=True)
@@ -101,22 +101,23 @@ def _leak(findings: Sequence[Finding]) -> str:
     return f"{MARKS['warning']} warning{others}: {found[0].message}"
 
 
-def leaderboard(rows: list[dict[str, Any]]) -> Grid:
-    """One line per variant, best first."""
+def leaderboard(rows: list[dict[str, Any]], headlines: int = 1) -> Grid:
+    """One line per variant, best first; the first scores, as many as `headlines` says, with their intervals."""
     names = list(rows[0]["metrics"]) if rows else []
     shown = names[:MOST_METRICS_SHOWN]
     grid = Grid(box=None, pad_edge=False)
     grid.add_column("variant")
     for index, name in enumerate(shown):
-        grid.add_column(f"{name} (95 % CI)" if index == 0 else name, justify="right")
+        grid.add_column(f"{name} (95 % CI)" if index < headlines else name, justify="right")
     grid.add_column("members", justify="right")
     grid.add_column("seconds", justify="right")
     for row in rows:
         cells = [
-            interval(row["metrics"][name]) if index == 0 else number(row["metrics"][name]["value"])
+            interval(row["metrics"][name]) if index < headlines else number(row["metrics"][name]["value"])
             for index, name in enumerate(shown)
         ]
-        label = f"{row['variant']} (baseline)" if row.get("baseline") else row["variant"]
+        kind = "blend" if row.get("blend") else "baseline" if row.get("baseline") else ""
+        label = f"{row['variant']} ({kind})" if kind else row["variant"]
         grid.add_row(label, *cells, str(row["members"]), f"{row['seconds']:.1f}")
     return grid
 

@@ -10,6 +10,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from seqloom.show import Lines, findings_text
 from seqloom.store.pack import Watcher
 
+SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+FIGURES = {
+    "rows": "rows of the tables",
+    "store_bytes": "disk", "packing_bytes": "disk while it is packed", "packing_seconds": "to pack it",
+    "canonical_seconds": "canonical SMILES", "train_rows": "training rows", "rows_per_second": "training",
+    "pass_seconds": "a pass", "learnt_rows": "rows learnt from", "member_seconds": "a member", "members": "members",
+    "total_seconds": "all of it", "predicted_per_second": "predicting", "predicting_seconds": "to predict all rows",
+    "read_per_second": "read from disk", "memory_bytes": "memory", "device_bytes": "memory of the device",
+    "checkpoint_bytes": "a checkpoint", "prediction_bytes": "predictions", "efficiency": "efficiency",
+    "bandwidth": "between devices",
+}  # fmt: skip
+
 
 class RowsBar(Lines, Watcher):
     """Rows that are done."""
@@ -73,6 +85,57 @@ def store_text(facts: Mapping[str, Any]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     lines.append(f"  from: {', '.join(names[:5])}{more}")
     return "\n".join(lines)
+
+
+def planned(facts: Mapping[str, Any]) -> str:
+    """What an experiment will cost."""
+    there = "" if facts["rows"] == facts["rows_there"] else f" (there are {facts['rows_there']:,})"
+    where = (
+        f"{facts['device']}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}" if facts["device"] else "nothing"
+    )
+    together = f", {facts['devices']} such devices together" if facts["devices"] > 1 else ""
+    lines = [f"{facts['path']}: a library of {facts['rows']:,} rows{there}, probed on {where}{together}"]
+    lines += _figures(facts["library"])
+    for net in facts["nets"]:
+        lines += [
+            "",
+            f"{net['name']}: {net['weights']:,} weights, {net['batch']:,} rows a step; the limit is {net['limit']}",
+        ]
+        lines += _figures(net["figures"])
+    return "\n".join([*lines, *([""] if facts["findings"] else []), *findings_text(facts["findings"])])
+
+
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line each: name, value, where it comes from."""
+    return [
+        f"  {FIGURES.get(name, name):<24}{amount(each['value'], each['unit']):>18}  {each['source']:<9} {each['how']}"
+        for name, each in figures.items()
+    ]
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure of a plan in words, such as `2 h 15 min`, `8.01 GB` or `12,300 rows/s`."""
+    if unit == "s":
+        return duration(value)
+    if unit.startswith("bytes"):
+        number = next((f"{value / size:.3g} {name}" for size, name in SIZES if value >= size), f"{value:.0f} B")
+        return number + unit.removeprefix("bytes")
+    if unit == "share":
+        return f"{value:.0%}".replace("%", " %")
+    return f"{value:,.0f}" + {"rows/s": " rows/s"}.get(unit, "")
+
+
+def duration(seconds: float) -> str:
+    """Two units of time, such as `1 d 3 h` or `2 min 5 s`."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    left = round(seconds)
+    parts: list[str] = []
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, left = divmod(left, size)
+        if number or parts:
+            parts.append(f"{number:,} {name}")
+    return " ".join(parts[:2])
 
 
 def _columns(facts: Mapping[str, Any]) -> list[str]:

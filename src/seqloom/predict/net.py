@@ -59,7 +59,7 @@ class Net(Predictor):
         """Each member as by `fit`, all of them trained as one batched net where there are several."""
         from seqloom.predict.together import update_together
 
-        fabric = open_fabric(members[0][2].settings.device)
+        fabric = open_fabric(members[0][2].settings.device, members[0][2].settings.precision)
         trainings = [self.training(*member, fabric) for member in members]
         last = members[-1][2].folder  # saved last: until then, the state of all is found there
         folder = last / "checkpoint" if last else None

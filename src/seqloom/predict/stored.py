@@ -1,13 +1,13 @@
 """A net that learns from a store: rows gathered where they lie on disk, and none of them other than training rows.
 
-What a batch holds is decided by `seqloom.store.order`, which rows may be learnt from by `seqloom.store.components`. The loop is
-that of all nets; its epochs are spans of at most `SPAN_ROWS` rows here, so that valid loss, curve and state on disk come often
-enough.
+What a batch holds is decided by `seqloom.store.order`, which rows may be learnt from by `seqloom.store.components`, and where
+batches are gathered by `seqloom.store.feed`. The loop is that of all nets; its epochs are spans of at most `SPAN_ROWS` rows here,
+so that valid loss, curve and state on disk come often enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from seqloom.encode.base import Inputs
-from seqloom.errors import DataError
-from seqloom.predict.base import Dims, Examples, Fitted, Job
-from seqloom.predict.net import Descent, DeviceInputs, FittedNet, Net
+from seqloom.errors import ConfigError, DataError
+from seqloom.nn.dropout import GOLDEN, dropouts
+from seqloom.predict.base import Dims, Examples, Fitted, Job, default_loss
+from seqloom.predict.net import Descent, DeviceInputs, FittedNet, Net, outputs
 from seqloom.store.components import ComponentParts
-from seqloom.store.gather import Located, padded, ragged
+from seqloom.store.feed import feed_of
+from seqloom.store.gather import Located, ragged
 from seqloom.store.layout import BLOCK
 from seqloom.store.order import BlockOrder
 from seqloom.store.rows import Store
@@ -31,6 +33,8 @@ from seqloom.training.device import open_fabric
 from seqloom.training.loop import optimise
 from seqloom.training.memory import kept_memory
 from seqloom.training.step import Training
+from seqloom.training.synced_norm import sync_norms
+from seqloom.training.world import World
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -40,6 +44,8 @@ SPAN_ROWS = 2**20
 """Rows between two looks at the valid rows, at most."""
 VALID_ROWS = 100_000
 """Valid rows that are looked at, at most: the same ones every time."""
+KNOWN = np.uint8(0b10101010)
+"""Bits of packed labels that say which are known."""
 PREDICTED_BLOCKS = 64
 """Blocks of rows predicted at a time."""
 
@@ -62,20 +68,25 @@ def dims_of(store: Store) -> Dims:
 def fit_stored(net: Net, parts: ComponentParts, job: Job) -> Fitted:
     """The net fitted on the training rows of a store; `job.dims` are those of `dims_of`.
 
-    `train.epochs` are passes over them, one where it says 0; `patience` counts spans. DataError without training or valid rows;
-    LeakError, before anything is learnt from it, for a batch with any other row.
+    `train.epochs` are passes over them, one where it says 0, and `train.rows` a number of rows instead; `patience` and `warmup`
+    count spans. Where several processes were launched, all call this and all have the net in the end. DataError without training
+    or valid rows; LeakError, before anything is learnt from it, for a batch with any other row.
     """
-    fabric = open_fabric(job.settings.device)
+    fabric = open_fabric(job.settings.device, job.settings.precision, divided=True)
     torch.manual_seed(job.seed)
     step = StoredStep(net.module(job.dims).to(fabric.device), parts, job, fabric)
-    n_spans = (job.settings.epochs or 1) * step.spans
+    if job.settings.warmup >= step.spans:
+        raise ConfigError(
+            f"[train] warmup = {job.settings.warmup} leaves none of {step.spans} epochs for the schedule; lower it. On a store "
+            f"an epoch is a stretch of at most {SPAN_ROWS:,} rows"
+        )
     with kept_memory():
         curve = optimise(
-            Training(step, job.settings, n_spans, job.seed, job.name, job.progress),
+            Training(step, job.settings, step.spans, job.seed, job.name, job.progress),
             fabric,
             job.folder / "checkpoint" if job.folder else None,
         )
-    if job.folder is not None:
+    if job.folder is not None and step.world.is_first:
         pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
     return FittedNet(step.bare, job.dims, fabric.device)
 
@@ -91,9 +102,17 @@ def predicted(model: Fitted, store: Store, rows: Subset) -> Iterator[tuple[np.nd
 
 
 class StoredStep(Descent):
-    """Descent on the training rows of a store."""
+    """Descent on the training rows of a store.
+
+    Of several processes each takes its share of the rows of every batch. Its loss counts as much as its share of the known
+    labels, its dropout masks are those of its rows in the whole batch, and batch norm sees all rows: the step is the one that a
+    single process would make, but for rounding, and for masks of nets that do not draw them by row.
+    """
 
     def __init__(self, module: nn.Module, parts: ComponentParts, job: Job, fabric: Fabric) -> None:
+        self.world = World.of(fabric)
+        if self.world.size > 1:
+            sync_norms(module)
         super().__init__(module, job, fabric)
         self.parts, self.store, self.device = parts, parts.store, fabric.device
         self.order = BlockOrder(self.store, job.settings.batch, job.seed, parts.part("train"))
@@ -103,30 +122,73 @@ class StoredStep(Descent):
                 f"{self.store.folder}: {self.order.n_rows:,} training and {len(valid):,} valid rows; hold out fewer components, "
                 "or more of the other rows"
             )
-        self.spans = -(-self.order.n_rows // SPAN_ROWS)
-        self.per_span = -(-self.order.n_batches // self.spans)
-        self.n_batches = self.per_span
+        self.feed = feed_of(self.store, self.device)
+        self.drops = dropouts(module)
+        passes = job.settings.epochs or 1
+        self.n_steps = -(-job.settings.rows // job.settings.batch) or passes * self.order.n_batches
+        # Of whole passes each has the same number of spans, so that none reaches into the next.
+        rows, times = (job.settings.rows, 1) if job.settings.rows else (self.order.n_rows, passes)
+        self.spans = -(-rows // SPAN_ROWS) * times
+        self.n_batches = -(-self.n_steps // self.spans)
         examples = Examples(_inputs(self.store, valid), self.store.labels(valid).astype(np.float64))
         self.monitored = {"valid": examples}
-        self.on_device = {"valid": DeviceInputs.of(examples.inputs, fabric.device)}
+        self.own_valid = np.arange(self.world.rank, len(valid), self.world.size)
+        self.on_device = {"valid": DeviceInputs.of(examples.inputs.take(self.own_valid), self.device)}
 
     def batches(self, epoch: int) -> Iterator[Located]:
-        """Those of a span: the last of a pass may have fewer."""
-        number, span = divmod(epoch, self.spans)
-        start = span * self.per_span
-        self.n_batches = min(self.per_span, self.order.n_batches - start)
-        return islice(self.order.batches(number, start), self.n_batches)
+        """Those of a span: as many as of any other, or one less."""
+        place, stop = (span * self.n_steps // self.spans for span in (epoch, epoch + 1))
+        self.n_batches = stop - place
+        while place < stop:
+            number, start = divmod(place, self.order.n_batches)
+            own = min(stop - place, self.order.n_batches - start)
+            yield from islice(self.order.batches(number, start), own)
+            place += own
+
+    def update(self, batch: Located, fabric: Fabric) -> Mapping[str, Tensor]:
+        """One step down the loss of these rows; every process tells the loss of all of them."""
+        if self.world.size == 1:
+            return super().update(batch, fabric)
+        first = self.world.share(len(batch.rows)).start
+        for layer in self.drops:
+            layer.key += first * GOLDEN  # a place in a mask is told by the sum of its row and the key
+        loss = super().update(batch, fabric)["loss"].detach()
+        return {"loss": self.world.add(loss) / self.world.size}
 
     def inputs_of(self, batch: Located) -> tuple[Tensor, ...]:
-        """ids (B, L), mask (B, L), and no covariates (B, 0); LeakError if any row is no training row."""
+        """ids (B, L), mask (B, L), and no covariates (B, 0), of this process's rows; LeakError if any is no training row."""
         self.parts.refuse_all_but_train(batch.rows)
-        own = padded(self.store, batch)
-        ids, mask = (torch.from_numpy(each).to(self.device, non_blocking=True) for each in (own.ids, own.mask))
-        return ids.long(), mask, torch.zeros(len(mask), 0, device=self.device)
+        own = self.world.share(len(batch.rows))
+        self.fed = self.feed.batch(Located(*(each[own] for each in batch)))
+        return self.fed.ids, self.fed.mask, self.fed.mask.new_zeros(len(self.fed.mask), 0, dtype=torch.float32)
 
     def targets(self, batch: Located) -> tuple[Tensor, Dims, Tensor | None, Tensor | None]:
-        """Labels (B, T), NaN where not known."""
-        return torch.from_numpy(self.store.labels(batch.rows)).to(self.device), self.job.dims, None, None
+        """Labels (B, T) of the rows that `inputs_of` gave last, NaN where not known, and how much they count."""
+        if self.world.size == 1:
+            return self.fed.labels, self.job.dims, None, None
+        own = batch.rows[self.world.share(len(batch.rows))]
+        n_own, n_all = (
+            int(np.bitwise_count(self.store.packed_labels[rows] & KNOWN).sum()) for rows in (own, batch.rows)
+        )
+        whole = len(own) == len(batch.rows)  # fewer rows than processes: all take all of them
+        return (
+            self.fed.labels,
+            self.job.dims,
+            None,
+            torch.tensor(1.0 if whole else self.world.size * n_own / max(n_all, 1)),
+        )
+
+    def validate(self) -> Mapping[str, float]:
+        """Loss on valid rows, and their primary metric; every process predicts its share of the rows."""
+        self.world.put_first(self.bare.buffers())
+        examples = self.monitored["valid"]
+        predicted = torch.zeros(len(examples), self.job.dims.n_outputs, dtype=torch.float64)
+        predicted[self.own_valid] = torch.from_numpy(outputs(self.module, self.on_device["valid"], self.job.dims))
+        every = self.world.add_on_host(predicted).numpy()
+        numbers = {"valid_loss": default_loss(examples.y, every, self.job.dims)}
+        if self.job.score is not None:
+            numbers["valid_score"] = self.job.score(examples.y, every, None)
+        return numbers
 
 
 def _inputs(store: Store, rows: np.ndarray) -> Inputs:

@@ -84,7 +84,7 @@ class Twin(Predictor):
 
         ConfigError where groups are wanted and not there, DataError where no two rows can be compared.
         """
-        fabric = open_fabric(job.settings.device)
+        fabric = open_fabric(job.settings.device, job.settings.precision)
         torch.manual_seed(job.seed)
         net = TwinNet(self, job.dims).to(fabric.device)
         step = PairStep(net, self, train, valid if len(valid) else train, job, fabric)

@@ -1,7 +1,8 @@
 """Rows of a store by their components: those of known blocks, those of blocks that no training row holds, and the rest.
 
 Some levels of each component are held out. A row is *share* if none of its levels is held out, *nonshare* if all of them are, and
-*mixed* otherwise: it can stand on neither side. Of the share rows some are valid and some are tested, by a hash of their number.
+*mixed* otherwise: it can stand on neither side. Of the share rows some are valid and some are tested, by a hash of their number;
+every fold has other valid rows, and the tested rows are the same in all. A store without components has share rows only.
 As `seqloom.split.components` does it for tables, but that no list of rows is made: which rows stand in a part is told block by
 block.
 """
@@ -36,6 +37,14 @@ class ComponentParts:
     test: float
     """Share of them that are tested."""
     seed: int
+    fold: int = 0
+    """Which of the shares of the share rows is valid: that from `fold * valid` to `(fold + 1) * valid`."""
+
+    @staticmethod
+    def of_rows(store: Store, *, valid: float = 0.05, test: float = 0.05, seed: int = 0) -> ComponentParts:
+        """Without a look at components: every row is one of known blocks, and some are tested; ConfigError as by `draw`."""
+        _refuse_shares(valid, test)
+        return ComponentParts(store, {}, valid, test, seed)
 
     @staticmethod
     def draw(
@@ -62,14 +71,13 @@ class ComponentParts:
                 f"{store.folder}: {what} (components: {', '.join(known) or 'none'}); name them when packing, with --component "
                 "COLUMN,COLUMN"
             )
-        if not 0 < held_out < 1 or min(valid, test) < 0 or valid + test >= 1:
-            raise ConfigError(
-                f"held_out = {held_out:g} is above 0 and below 1, and valid + test = {valid + test:g} below 1"
-            )
+        if not 0 < held_out < 1:
+            raise ConfigError(f"held_out = {held_out:g}: it is above 0 and below 1")
+        _refuse_shares(valid, test)
         chosen = list(columns) or known
         names = {name: store.levels(name) for name in chosen}
         held: dict[str, np.ndarray] = {}
-        for family in _families(names):
+        for family in families(names):
             every = sorted({each for name in family for each in names[name]})
             order = sorted(every, key=lambda each: _hash(each, seed))
             out = set(order[: max(round(held_out * len(every)), 1)])
@@ -90,7 +98,8 @@ class ComponentParts:
         for name, held in self.held.items():
             n_held += held[self.store.components[name][rows]]
         place = _row_hash(rows, self.seed)
-        kind = np.where(place < self.valid, 1, np.where(place < self.valid + self.test, 2, 0))
+        is_valid = (place >= self.fold * self.valid) & (place < (self.fold + 1) * self.valid)
+        kind = np.where(place >= 1 - self.test, 2, np.where(is_valid, 1, 0))
         return np.where(n_held == 0, kind, np.where(n_held == len(self.held), 3, 4)).astype(np.int8)
 
     def counts(self) -> dict[str, int]:
@@ -133,8 +142,13 @@ class Part(Subset):
         return inside.reshape(-1, BLOCK)
 
 
-def _families(names: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """Components in groups of those that have any name in common."""
+def _refuse_shares(valid: float, test: float) -> None:
+    if min(valid, test) < 0 or valid + test >= 1:
+        raise ConfigError(f"valid = {valid:g} and test = {test:g}: neither is below 0, and together they are below 1")
+
+
+def families(names: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Components, by the names of their levels, in groups of those that have any name in common."""
     columns = list(names)
     sets = [set(each) for each in names.values()]
     links = [(i, j) for i in range(len(sets)) for j in range(i) if sets[i] & sets[j]]

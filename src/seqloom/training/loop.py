@@ -3,13 +3,14 @@
 What is repeated is a Step; the loop knows nothing of losses or data beyond it. Every step is a function of (seed, epoch, step)
 and the state before it, so a run that is cut off and started again ends in the same weights. Several trainings may go side by
 side, each step of all of them made at once by a function that the caller gives; each still has its own schedule, valid loss and
-end.
+end. Where several processes train one net together, each runs this loop; what they agree on is in `world.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from seqloom.nn.dropout import Dropout, dropouts, rekey_layers
 from seqloom.training.progress import Keeper, Progress, begin, put, put_stream, stream, weights
 from seqloom.training.schedule import learning_rate
 from seqloom.training.step import Epoch, Step, Together, Training
+from seqloom.training.world import Poll, World
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -48,29 +50,55 @@ def optimise_together(
 
     With several, the folder is left with their last state, until the caller has kept what came of all of them.
     """
+    world = World.of(fabric)
     states = begin(trainings, folder)
-    keeper = Keeper(trainings, states, folder)
-    with deferred() as asked:
+    _refuse_apart(states, folder, world)
+    keeper = Keeper(trainings, states, folder if world.is_first else None)
+    with deferred(repeated=world.size > 1) as asked:
+        control = Control(keeper, asked, world, Poll(world))
         while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
-            _one_epoch(live, together, fabric, keeper, asked)
+            _one_epoch(live, together, fabric, control)
             for training, state in live:
-                if training.progress is not None:
+                if training.progress is not None and world.is_first:
                     training.progress(state.epoch, training.epochs)
             keeper.keep(CHECKPOINT_SECONDS)
         if len(trainings) > 1:
             keeper.keep(-1.0)
+        asked.to_stop = world.any(asked.to_stop)
     for training, state in zip(trainings, states, strict=True):
         _end(training, state)
     return [state.curve for state in states]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What may end an epoch early, and who has to know."""
+
+    keeper: Keeper
+    asked: Asked
+    world: World
+    poll: Poll
+
+
+def _refuse_apart(states: Sequence[Progress], folder: Path | None, world: World) -> None:
+    """RunError where processes have not found the same state to go on from."""
+    found = world.of_all([(state.epoch, state.steps) for state in states])
+    if any(each != found[0] for each in found):
+        seen = "; ".join(
+            f"process {rank}: " + ", ".join(f"epoch {epoch} step {steps}" for epoch, steps in each)
+            for rank, each in enumerate(found)
+        )
+        raise RunError(
+            f"{folder}: the processes do not see the same state of the training there ({seen}); keep the run on a disk "
+            "that all of them share"
+        )
 
 
 def _one_by_one(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -> list[Tensor]:
     return [step.update(batch, fabric)["loss"] for step, batch in zip(steps, batches, strict=True)]
 
 
-def _one_epoch(
-    live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric, keeper: Keeper, asked: Asked
-) -> None:
+def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric, control: Control) -> None:
     """One epoch of every training in hand, or what was left of it; KeyboardInterrupt between two steps if that is asked."""
     trainings, states = [training for training, _ in live], [state for _, state in live]
     first = max(state.steps for state in states)
@@ -91,15 +119,17 @@ def _one_epoch(
             losses[i] += loss.detach()
             states[i].steps = number + 1
             _average(trainings[i], states[i])
-        if asked.to_stop or keeper.is_due(WITHIN_EPOCH_SECONDS):
+        stops = control.poll.raised(control.asked.to_stop)
+        if stops or control.keeper.is_due(WITHIN_EPOCH_SECONDS):
             for state, total in zip(states, losses, strict=True):
                 state.loss, state.stream = float(total), stream()
-            keeper.keep(-1.0)
-            if asked.to_stop:
-                raise KeyboardInterrupt
+            control.keeper.keep(-1.0)
+        if stops:
+            control.world.any()  # no process ends before the state is kept: its launcher would then end the others
+            raise KeyboardInterrupt
     for training, state, loss in zip(trainings, states, losses, strict=True):
         n_batches = max(training.step.n_batches, 1)
-        _close_epoch(training, state, float(loss) / n_batches, state.rate / n_batches)
+        _close_epoch(training, state, float(loss) / n_batches, state.rate / n_batches, control.world)
 
 
 def _stream_seed(training: Training, state: Progress) -> int:
@@ -135,7 +165,7 @@ def _average(training: Training, state: Progress) -> None:
             state.mean[key].copy_(value)
 
 
-def _close_epoch(training: Training, state: Progress, loss: float, rate: float) -> None:
+def _close_epoch(training: Training, state: Progress, loss: float, rate: float, world: World) -> None:
     """Validate, write a line of the curve, keep the weights if they are the best."""
     step = training.step
     for module in step.modules.values():
@@ -143,7 +173,7 @@ def _close_epoch(training: Training, state: Progress, loss: float, rate: float) 
     last = weights(step) if state.mean else {}
     if state.mean:
         put(step, state.mean)
-    numbers = step.validate()
+    numbers = world.of_first(step.validate())  # machines may round otherwise, and all have to stop alike
     state.curve.append(Epoch(state.epoch, rate, loss, **numbers))
     state.epoch, state.steps, state.loss, state.rate, state.stream = state.epoch + 1, 0, 0.0, 0.0, {}
     if numbers["valid_loss"] < state.best_loss:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from seqloom.errors import ConfigError
 from seqloom.registry import Recipe
 
 LEAST_EPOCHS = 20
@@ -27,8 +28,14 @@ class TrainSection(Recipe):
     """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
     epochs: Annotated[int, Field(ge=0)] = 0
     """Most passes over the training rows; 0 makes 20, and more on small tables, until 1,000 steps are reached."""
+    rows: Annotated[int, Field(ge=0)] = 0
+    """Of a store only: training rows that are learnt from in all, to the next whole batch, in place of whole passes over them;
+    0 leaves it to `epochs`, one pass where that is 0, too."""
     batch: Annotated[int, Field(ge=1)] = 64
-    """Rows per step."""
+    """Rows per step, of all processes together."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Numbers in which nets are trained: `32` bits; `bf16`, products of matrices in half of these (autocast) and all else in 32,
+    as fast CPUs and NVIDIA devices have it; `auto`, bf16 on a CUDA device made for it, else 32. Predictions are made in 32."""
     optimizer: Literal["adamw", "adam", "rmsprop", "sgd", "adadelta"] = "adamw"
     """How steps are made of gradients."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
@@ -67,6 +74,8 @@ class TrainSection(Recipe):
             raise ValueError(f"weight_decay is used by adamw only, and optimizer is {self.optimizer!r}; leave it out")
         if self.schedule == "one-cycle" and self.warmup:
             raise ValueError("the one-cycle schedule has its own warm-up; leave warmup out")
+        if self.rows and self.epochs:
+            raise ValueError(f"rows = {self.rows} and epochs = {self.epochs} both say how long to train; leave one out")
         if self.epochs and self.warmup >= self.epochs:
             raise ValueError(f"warmup = {self.warmup} leaves none of {self.epochs} epochs for the schedule")
         return self
@@ -91,6 +100,11 @@ class TrainSection(Recipe):
         return value
 
     def epochs_for(self, n_rows: int) -> int:
-        """Most epochs on a table of so many training rows."""
+        """Most epochs on a table of so many training rows; ConfigError where `rows` is given, which is of stores."""
+        if self.rows:
+            raise ConfigError(
+                f"[train] rows = {self.rows}: a table is learnt from in whole passes; give epochs in its place, or make a store "
+                "of the table with seqloom pack"
+            )
         n_steps = max(-(-n_rows // self.batch), 1)
         return self.epochs or max(LEAST_EPOCHS, -(-LEAST_STEPS // n_steps))

@@ -1,0 +1,75 @@
+"""Tasks that need nothing of each other, shared out: to processes of this machine, or to a Ray cluster.
+
+Every task writes what it makes to a place of its own, so that what is done stays done whatever ends the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from seqloom.errors import ConfigError, MissingExtra, RunError
+
+Task = TypeVar("Task")
+Made = TypeVar("Made")
+SHARED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) -> Iterator[tuple[int, Made]]:
+    """The place of each task and what `function` makes of it, as they are done.
+
+    `jobs`: how many processes share the cores of this machine, or `ray` for the nodes and accelerators of a Ray cluster (of
+    this machine, where there is no other). The first error of a task is raised, and ends those that are not begun. ConfigError
+    for any other `jobs`, MissingExtra without Ray.
+    """
+    if jobs == "ray":
+        yield from _by_ray(function, tasks)
+        return
+    if not jobs.isdecimal() or not int(jobs):
+        raise ConfigError(f"--jobs {jobs}: give how many processes, such as 2, or ray")
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_threads = str(max(n_cores // int(jobs), 1))
+    before = {name: os.environ.get(name) for name in SHARED}
+    os.environ.update(dict.fromkeys(SHARED, n_threads))  # read by a process when it begins
+    pool = ProcessPoolExecutor(min(int(jobs), max(len(tasks), 1)), get_context("spawn"))
+    try:
+        futures = {pool.submit(function, task): place for place, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise RunError(
+            "--jobs: one of the processes was ended from outside, as happens where memory is short; what is done is kept, and "
+            "the same command goes on from there"
+        ) from None
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()  # a training keeps its state first
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _by_ray(function: Callable[[Task], Made], tasks: Sequence[Task]) -> Iterator[tuple[int, Made]]:
+    try:
+        import ray  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise MissingExtra("--jobs ray", "scale") from None
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, include_dashboard=False)
+    try:
+        needed: dict[str, Any] = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {"num_cpus": 1}
+        remote = ray.remote(**needed)(function)
+        waiting = {remote.remote(task): place for place, task in enumerate(tasks)}
+        while waiting:
+            (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+            yield waiting.pop(done), ray.get(done)
+    finally:
+        if started:
+            ray.shutdown()

@@ -1,0 +1,68 @@
+"""Tasks shared out to processes: what they make, what becomes of their errors, and tables whose members are shared out."""
+
+import os
+
+import numpy as np
+import pytest
+
+import seqloom
+from seqloom.errors import ConfigError, DataError, RunError
+from seqloom.jobs import run_all
+from seqloom.simulate import Simulation
+
+
+def squared(number):
+    return number * number, os.environ["OMP_NUM_THREADS"]
+
+
+def refuse(number):
+    raise DataError(f"no {number}")
+
+
+def ended(_):
+    os.kill(os.getpid(), 9)
+
+
+def test_each_task_is_done_once_with_its_share_of_the_cores():
+    before = os.environ.get("OMP_NUM_THREADS")
+    found = dict(run_all(squared, [3, 4, 5], "2"))
+    assert {place: square for place, (square, _) in found.items()} == {0: 9, 1: 16, 2: 25}
+    n_threads = str(max(len(os.sched_getaffinity(0)) // 2, 1))
+    assert {threads for _, threads in found.values()} == {n_threads}
+    assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+def test_the_error_of_a_task_is_raised():
+    with pytest.raises(DataError, match="no 1"):
+        list(run_all(refuse, [1], "2"))
+
+
+def test_a_process_that_is_killed_is_told_as_such():
+    with pytest.raises(RunError, match="ended from outside"):
+        list(run_all(ended, [1, 2], "2"))
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many", ""])
+def test_other_numbers_of_processes_are_refused(jobs):
+    with pytest.raises(ConfigError, match="--jobs"):
+        list(run_all(squared, [1], jobs))
+
+
+def test_ray_does_the_same():
+    pytest.importorskip("ray", reason="Ray is not installed")
+    assert {place: square for place, (square, _) in run_all(_plain, [3, 4], "ray")} == {0: 9, 1: 16}
+
+
+def _plain(number):
+    return number * number, ""
+
+
+def test_members_of_a_table_are_the_same_whoever_fits_them(tmp_path):
+    table = Simulation(rows=120, rule="position").table()
+    asked = {"vary": {"predictor.kind": ["linear", "knn"]}, "folds": 2, "split": "random"}
+    alone = seqloom.compare(table, out=tmp_path / "alone", **asked)
+    shared = seqloom.compare(table, out=tmp_path / "shared", jobs=2, **asked)
+    assert [row["metrics"] for row in alone.leaderboard] == [row["metrics"] for row in shared.leaderboard]
+    for fold in range(2):
+        place = f"linear/fold-{fold}/seed-0/test.npy"
+        np.testing.assert_array_equal(np.load(tmp_path / "alone" / place), np.load(tmp_path / "shared" / place))

@@ -1,0 +1,191 @@
+"""Experiments on stores: what is compared, on which rows, what the folder holds, and that its runs predict tables."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import average_precision_score
+
+import seqloom
+from seqloom.cli import main
+from seqloom.errors import ConfigError, DataError, RunError
+from seqloom.large.baselines import PRIOR_ROWS
+from seqloom.large.plan import make_plan
+from seqloom.library import Library, LibrarySettings, write_library
+from seqloom.store import open_store
+
+NAMES = {"target": "target1,target2,target3", "component": "block1,block2,block3"}
+QUICK = {"train.device": "cpu", "report.draws": 100}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    write_library(Library.of(LibrarySettings(rows=12_000, active=0.2, noise=0.0)), folder / "t.parquet")
+    seqloom.pack([folder / "t.parquet"], folder / "store", sequence="smiles", rewrite=["[Dy]=C"], **NAMES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compared(folder):
+    vary = {"predictor.kind": ["sigmoid", "cnn"]}
+    return seqloom.compare(folder / "store", out=folder / "runs", vary=vary, settings=QUICK)
+
+
+def plan_of(folder, **split):
+    return make_plan({"data": {"table": str(folder / "store")}, "split": split, "predictor": {"kind": "sigmoid"}})
+
+
+def lines(result):
+    return {row["variant"]: row for row in result.leaderboard}
+
+
+def test_nets_stand_beside_their_blends_and_baselines_on_two_kinds_of_rows(compared, folder):
+    rows = lines(compared)
+    blends = {"blend-mean", "blend-rank", "blend-logit"}
+    assert set(rows) == {"sigmoid", "cnn", "ngrams", "constant", "blocks", *blends}
+    assert {name for name, row in rows.items() if row["baseline"]} == {"ngrams", "constant", "blocks"}
+    assert {name for name, row in rows.items() if row["blend"]} == blends
+    values = [row["metrics"]["ap_nonshare"]["value"] for row in compared.leaderboard]
+    assert values == sorted(values, reverse=True)
+    for row in rows.values():
+        for metric in ("ap_share", "micro_ap_nonshare", "ap_target2_share"):
+            score = row["metrics"][metric]
+            assert score["low"] <= score["value"] <= score["high"]
+    assert "on molecules of new building blocks" in compared.verdict
+    page = (folder / "runs" / "report.html").read_text("utf-8")
+    assert "What blending adds" in page
+    assert compared.verdict.split(";")[0] in page
+
+
+def test_the_scores_are_those_of_the_predictions_that_are_kept(compared, folder):
+    plan = plan_of(folder)
+    store = open_store(folder / "store")
+    kept = np.load(folder / "runs" / "cnn" / "fold-0" / "seed-0" / "test.npy")
+    ends = np.cumsum([len(plan.test_rows[part]) for part in ("nonshare", "share")])
+    assert len(kept) == ends[-1]
+    for part, own in zip(("nonshare", "share"), np.split(kept, ends[:1]), strict=True):
+        labels = store.labels(plan.test_rows[part])
+        expected = np.mean([average_precision_score(labels[:, k], own[:, k]) for k in range(3)])
+        assert lines(compared)["cnn"]["metrics"][f"ap_{part}"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_blocks_add_up_the_log_odds_of_training_rows(compared, folder):
+    plan = plan_of(folder)
+    store, train = plan.store, np.flatnonzero(plan.drawn.parts_of(np.arange(12_000)) == 0)
+    rows = plan.test_rows["share"]
+    ids = {name: np.asarray(store.components[name]) for name in plan.drawn.held}
+    y = store.labels(train)[:, 0]
+    share = (y.sum() + 0.5) / (len(y) + 1)
+
+    def logit(p):
+        return np.log(p / (1 - p))
+
+    scores = []
+    for row in rows:
+        total = logit(share)
+        for own in ids.values():
+            same = y[own[train] == own[row]]
+            total += logit((same.sum() + PRIOR_ROWS * share) / (len(same) + PRIOR_ROWS)) - logit(share)
+        scores.append(total)
+    expected = average_precision_score(store.labels(rows)[:, 0], scores)
+    assert lines(compared)["blocks"]["metrics"]["ap_target1_share"]["value"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_same_command_finds_all_done_and_another_is_refused(compared, folder, monkeypatch):
+    monkeypatch.setattr("seqloom.large.experiment.fit_and_save", None)
+    vary = {"predictor.kind": ["sigmoid", "cnn"]}
+    again = seqloom.compare(folder / "store", out=folder / "runs", vary=vary, settings=QUICK)
+    assert again.leaderboard == compared.leaderboard
+    with pytest.raises(RunError, match="already holds another run"):
+        seqloom.compare(folder / "store", out=folder / "runs", vary=vary, settings={**QUICK, "train.lr": 0.1})
+
+
+def test_a_run_predicts_tables_as_its_store_was_packed(compared, folder):
+    table = pq.read_table(folder / "t.parquet")
+    plan, kept = plan_of(folder), np.load(folder / "runs" / "cnn" / "fold-0" / "seed-0" / "test.npy")
+    rows = plan.test_rows["nonshare"][:50]
+    own = table.take(pa.array(rows))
+    assert any("[Dy]" in text for text in own["smiles"].to_pylist())
+    model = seqloom.load(folder / "runs" / "cnn")
+    found = model.predict(model.read(own)).mean
+    calibrator = model.run.calibrator(model.members[0])
+    np.testing.assert_allclose(found, calibrator.apply(kept[:50].astype(np.float64)), atol=1e-5)
+
+
+def test_of_an_experiment_the_best_run_predicts_though_a_blend_is_better(compared, folder):
+    best = next(row["variant"] for row in compared.leaderboard if row["run"])
+    assert seqloom.load(folder / "runs").folder == folder / "runs" / best
+
+
+def test_members_of_inner_folds_have_other_valid_rows_and_the_same_tested_ones(folder):
+    plan = plan_of(folder, inner=3)
+    parts = [plan.parts(fold).parts_of(np.arange(12_000)) for fold in range(3)]
+    valid = [np.flatnonzero(each == 1) for each in parts]
+    assert not set(valid[0]) & set(valid[1])
+    assert not set(valid[1]) & set(valid[2])
+    for each in parts[1:]:
+        assert ((each >= 2) == (parts[0] >= 2)).all()
+    assert len(plan.members(plan.variants[0])) == 3
+
+
+def test_members_of_several_processes_are_those_of_one(folder):
+    asked = {"settings": {**QUICK, "predictor.kind": "sigmoid", "split.inner": 2}}
+    alone = seqloom.train(folder / "store", out=folder / "alone", **asked)
+    shared = seqloom.train(folder / "store", out=folder / "shared", jobs=2, **asked)
+    names = [row["variant"] for row in alone.leaderboard]
+    assert [row["variant"] for row in shared.leaderboard] == names
+    for name in ("fold-0/seed-0", "fold-1/seed-0"):
+        before, after = (np.load(folder / each / name / "test.npy") for each in ("alone", "shared"))
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_store_without_components_is_tested_at_random_and_says_so(folder, tmp_path):
+    seqloom.pack([folder / "t.parquet"], tmp_path / "plain", sequence="smiles", target="target1")
+    result = seqloom.train(tmp_path / "plain", out=tmp_path / "run", settings={**QUICK, "predictor.kind": "sigmoid"})
+    assert set(result.leaderboard[0]["metrics"]) == {"ap"}
+    assert [each.code for each in result.findings] == ["no-components"]
+    assert "blocks" not in lines(result)
+    found = CliRunner().invoke(main, ["report", str(tmp_path / "run"), "--json"])
+    assert json.loads(found.stdout)["verdict"] == result.verdict
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target.column": "target1"}, "target.column: a store takes"),
+        ({"split.folds": 3}, "folds: not for stores"),
+        ({"split.scheme": "share"}, "a store is always tested on both"),
+        ({"split.kind": "similarity"}, "by components, or random"),
+        ({"split.columns": "block9"}, "no component 'block9'"),
+        ({"predictor.kind": "linear"}, "cannot learn from a store"),
+        ({"predictor.kind": "two-towers"}, "cannot learn from a store"),
+        ({"predictor.kind": "cnn", "train.class_weight": "balanced"}, "class_weight is not for stores"),
+        ({"encoder.kind": "kmer"}, "encoder"),
+    ],
+)
+def test_settings_that_mean_nothing_here_are_refused(folder, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        seqloom.train(folder / "store", out=tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_without_targets_is_refused(folder, tmp_path):
+    seqloom.pack([folder / "t.parquet"], tmp_path / "plain", sequence="smiles")
+    with pytest.raises(DataError, match="packed without targets"):
+        seqloom.compare(tmp_path / "plain", out=tmp_path / "run")
+
+
+def test_a_store_that_was_packed_anew_is_refused_in_the_folder_of_the_old_one(folder, tmp_path):
+    for seed in (0, 1):
+        write_library(Library.of(LibrarySettings(rows=3000, active=0.2, seed=seed)), tmp_path / "t.parquet")
+        seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", sequence="smiles", overwrite=True, **NAMES)
+        asked = {"out": tmp_path / "run", "settings": {**QUICK, "predictor.kind": "sigmoid"}}
+        if seed:
+            with pytest.raises(ConfigError, match="another store"):
+                seqloom.train(tmp_path / "store", **asked)
+        else:
+            seqloom.train(tmp_path / "store", **asked)

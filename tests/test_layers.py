@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 LAYERS = (
-    "errors findings interrupts files jobs registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
+    "errors findings interrupts files jobs splitmix registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
     "read canonical where roles store lookup table mutation chemistry patch check replicates censored joined calibrate",
     "target similarity split encode summary rule simulate blocks library domain training_rows uncertainty answers shift positions",
     "nn training predict generate",

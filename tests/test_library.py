@@ -146,3 +146,13 @@ def test_salts_charges_isotopes_and_other_spellings_are_one_block(tmp_path):
     blocks = read_blocks(path)
     assert (blocks.acids, blocks.amines) == (("a1", "a3"), ("m1", "m3", "m4"))
     assert not [text for text in blocks.amine_texts if "[" in text]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "id,id,smiles\na,b,NCC(=O)O\n", "name,smiles\na,NCC(=O)O\n", "id,smiles\na,1\nb,2\n"]
+)
+def test_a_file_that_is_no_table_of_blocks_is_refused(tmp_path, text):
+    pytest.importorskip("rdkit", reason="RDKit is not installed")
+    (tmp_path / "blocks.csv").write_text(text)
+    with pytest.raises(DataError, match=r"blocks\.csv"):
+        read_blocks(tmp_path / "blocks.csv")

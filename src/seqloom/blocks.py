@@ -57,17 +57,21 @@ def read_blocks(path: Path) -> Blocks:
     or secondary. Salts, charges and isotopes are taken off; of blocks that are then the same, the first one counts.
     MissingExtra without RDKit; DataError for a table without these columns, or too few blocks.
     """
+    import pyarrow as pa
     import pyarrow.csv as pc
 
     try:
         from rdkit import RDLogger
     except ImportError:
         raise MissingExtra("reading building blocks", "chem") from None
-    table = pc.read_csv(path)
-    missing = [name for name in ("id", "smiles") if name not in table.column_names]
-    if missing:
+    try:
+        table = pc.read_csv(path)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: no CSV with columns id and smiles: {error}") from None
+    wrong = [name for name in ("id", "smiles") if table.column_names.count(name) != 1]
+    if wrong:
         raise DataError(
-            f"{path}: no column {' and '.join(map(repr, missing))}; columns: {', '.join(table.column_names)}"
+            f"{path}: no column {' and '.join(map(repr, wrong))}, or several; columns: {', '.join(table.column_names)}"
         )
     RDLogger.DisableLog("rdApp.*")  # type: ignore[attr-defined]
     acids, acid_texts, amines, amine_texts = [], [], [], []

@@ -24,6 +24,7 @@ from seqloom.blocks import Blocks, own_blocks, read_blocks
 from seqloom.errors import ConfigError
 from seqloom.files import write_whole
 from seqloom.registry import Recipe
+from seqloom.splitmix import splitmix64
 from seqloom.tokens import keyed_slice
 
 BATCH = 2**18
@@ -215,7 +216,7 @@ def _words(texts: tuple[str, ...]) -> np.ndarray:
     for row, text in enumerate(texts):
         codes = np.frombuffer(text.encode(), np.uint8).astype(np.uint64)
         words = sum(codes[i : len(codes) - WORDS + 1 + i] << np.uint64(8 * i) for i in range(WORDS))
-        np.add.at(found[row], _mixed(np.asarray(words, np.uint64)) % np.uint64(SIZE), 1.0)
+        np.add.at(found[row], splitmix64(np.asarray(words, np.uint64)) % np.uint64(SIZE), 1.0)
     return found
 
 
@@ -229,16 +230,7 @@ def _told(words: np.ndarray, rng: np.random.Generator, n: int) -> np.ndarray:
 def _normal(numbers: np.ndarray, seed: int, place: int) -> np.ndarray:
     """A normal number for each product, of a target, float64 (N,): the same whenever it is asked."""
     key = np.uint64((seed * 1_000_003 + place) % 2**64)
-    first = _mixed(_mixed(numbers.astype(np.uint64)) ^ _mixed(np.asarray(key)))
-    second = _mixed(first)
+    first = splitmix64(splitmix64(numbers.astype(np.uint64)) ^ splitmix64(np.asarray(key)))
+    second = splitmix64(first)
     u, v = ((each >> np.uint64(11)).astype(np.float64) + 0.5 for each in (first, second))
     return np.asarray(np.sqrt(-2 * np.log(u * 2**-53)) * np.cos(2 * np.pi * v * 2**-53))
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """A hash of uint64 numbers (splitmix64, Steele, Lea and Flood 2014); sums wrap."""
-    with np.errstate(over="ignore"):
-        z = values + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)))

@@ -17,6 +17,7 @@ import numpy as np
 
 from seqloom.connected import connected
 from seqloom.errors import ConfigError, DataError, LeakError
+from seqloom.splitmix import splitmix64
 from seqloom.store.layout import BLOCK
 from seqloom.store.rows import Store
 from seqloom.store.subset import Subset
@@ -72,7 +73,7 @@ class ComponentParts:
                 "COLUMN,COLUMN"
             )
         if not 0 < held_out < 1:
-            raise ConfigError(f"held_out = {held_out:g}: it is above 0 and below 1")
+            raise ConfigError(f"held_out = {held_out:g} is not above 0 and below 1")
         _refuse_shares(valid, test)
         chosen = list(columns) or known
         names = {name: store.levels(name) for name in chosen}
@@ -164,7 +165,5 @@ def _hash(name: str, seed: int) -> bytes:
 def _row_hash(rows: np.ndarray, seed: int) -> np.ndarray:
     """A number from 0 to 1 for each row, that depends on the seed and the row alone, float64 (M,)."""
     key = np.uint64(int.from_bytes(_hash("rows", seed)[:8], "little"))
-    z = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key  # splitmix64; products wrap
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(((z ^ (z >> np.uint64(31))) >> np.uint64(32)).astype(np.float64) / HASHED)
+    hashed = splitmix64(rows.astype(np.uint64) + key) >> np.uint64(32)
+    return np.asarray(hashed.astype(np.float64) / HASHED)

@@ -1,12 +1,17 @@
 """Tasks shared out to processes: what they make, what becomes of their errors, and tables whose members are shared out."""
 
 import os
+import signal
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import seqloom
 from seqloom.errors import ConfigError, DataError, RunError
+from seqloom.interrupts import deferred
 from seqloom.jobs import run_all
 from seqloom.simulate import Simulation
 
@@ -40,6 +45,35 @@ def test_the_error_of_a_task_is_raised():
 def test_a_process_that_is_killed_is_told_as_such():
     with pytest.raises(RunError, match="ended from outside"):
         list(run_all(ended, [1, 2], "2"))
+
+
+def slow(place):
+    """Says that it has begun, and works until it is asked to end, as a training does."""
+    Path(place).touch()
+    with deferred() as asked:
+        while not asked.to_stop:
+            time.sleep(0.01)
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_ends_what_runs_and_begins_nothing_more(tmp_path):
+    places = [tmp_path / str(number) for number in range(4)]
+
+    def interrupted():
+        for each in run_all(slow, places, "2"):
+            raise AssertionError(each)
+
+    def interrupt():
+        while sum(each.exists() for each in places) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    thread.join()
+    assert [each.exists() for each in places] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", ""])

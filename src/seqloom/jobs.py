@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -35,11 +36,18 @@ def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) 
     n_threads = str(max(n_cores // int(jobs), 1))
     before = {name: os.environ.get(name) for name in SHARED}
     os.environ.update(dict.fromkeys(SHARED, n_threads))  # read by a process when it begins
-    pool = ProcessPoolExecutor(min(int(jobs), max(len(tasks), 1)), get_context("spawn"))
+    n_processes = min(int(jobs), max(len(tasks), 1))
+    pool = ProcessPoolExecutor(n_processes, get_context("spawn"))
+    waiting, running = iter(enumerate(tasks)), dict[Future[Made], int]()
     try:
-        futures = {pool.submit(function, task): place for place, task in enumerate(tasks)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        while True:
+            # No more than there are processes for: what a pool holds in readiness is begun even when all is to end.
+            for place, task in islice(waiting, n_processes - len(running)):
+                running[pool.submit(function, task)] = place
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
     except BrokenProcessPool:
         raise RunError(
             "--jobs: one of the processes was ended from outside, as happens where memory is short; what is done is kept, and "

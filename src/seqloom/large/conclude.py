@@ -249,23 +249,25 @@ def verdict_of(plan: StorePlan, scored: Mapping[str, Scored], nets: Sequence[str
     if len(models) > 1:
         clauses.append(_rivalry(hardest, best, models[1], WHERE[plan.tested[0], plan.by_component]))
     naive = [name for name in order if name not in nets and not name.startswith("blend-")]
-    for part, own in scored.items():
-        clauses += _above(own, best, naive, WHERE[part, plan.by_component])
+    above = {part: _above(own, best, naive, WHERE[part, plan.by_component]) for part, own in scored.items()}
+    humbling = [clause for clause in above.values() if clause and not clause.startswith("better")]
+    clauses = [*(f"{best} is {clause}" for clause in humbling), *clauses]
+    clauses += [clause for clause in above.values() if clause.startswith("better")]
     if plan.by_component:
         clauses.append(_gap(scored, best))
     return "; ".join(clauses)
 
 
-def _above(scored: Scored, best: str, naive: Sequence[str], where: str) -> list[str]:
+def _above(scored: Scored, best: str, naive: Sequence[str], where: str) -> str:
     """Whether the best net is better than the best yardstick there."""
     values = {name: scored.value(name, scored.primary) for name in naive}
     known = [name for name in naive if not math.isnan(values[name])]
     if not known:
-        return []
+        return ""
     yardstick = max(known, key=lambda name: values[name])
     value, low, high = scored.difference(best, yardstick, scored.primary)
     words = "better than" if low > 0 else "worse than" if high < 0 else "not detectably better than"
-    return [f"{words} {yardstick} {where} ({_difference(value, low, high)})"]
+    return f"{words} {yardstick} {where} ({_difference(value, low, high)})"
 
 
 def _rivalry(scored: Scored, best: str, rival: str, where: str) -> str:

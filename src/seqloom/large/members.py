@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from seqloom.calibrate import fit_calibrator
 from seqloom.encode.base import Inputs
 from seqloom.large.plan import StorePlan, rows_of
-from seqloom.metrics import score
 from seqloom.predict.base import Fitted, Job
 from seqloom.predict.net import Net
 from seqloom.predict.stored import dims_of, fit_stored, predicted
 from seqloom.run import Member, Run
 from seqloom.store.gather import ragged
+from seqloom.training.ranking import average_precision
 
 MOST_VALID = 100_000
 """Valid rows that calibrate and score a member, at most."""
@@ -41,11 +42,28 @@ def fit_and_save(
     predictor = run.variant.predictor
     assert isinstance(predictor, Net)
     name = f"{run.variant.name}, fold {member.fold}, seed {member.seed}"
-    job = Job(dims_of(plan.store), member.seed, run.variant.train, name, run.member_folder(member), progress=progress)
+    job = Job(
+        dims_of(plan.store),
+        member.seed,
+        run.variant.train,
+        name,
+        run.member_folder(member),
+        score=mean_precision,
+        progress=progress,
+    )
     model = fit_stored(predictor, plan.parts(member.fold), job)
     if first:
         _save(plan, run, member, model, started)
     return time.monotonic() - started
+
+
+def mean_precision(y: np.ndarray, p: np.ndarray, bounds: np.ndarray | None = None) -> float:
+    """Average precision of probabilities p (N, T) in the mean of the targets y (N, T) that have one; NaN if none has.
+
+    `bounds` is what other metrics take, and None here.
+    """
+    assert bounds is None
+    return float(average_precision(torch.from_numpy(p), torch.from_numpy(y)).nanmean())
 
 
 def _save(plan: StorePlan, run: Run, member: Member, model: Fitted, started: float) -> None:
@@ -57,6 +75,6 @@ def _save(plan: StorePlan, run: Run, member: Member, model: Fitted, started: flo
     method = run.variant.calibrate.method
     calibrator = fit_calibrator(target.task, y, outputs, method, names=target.output_names, seed=member.seed)
     tested = [values for part in plan.tested for _, values in predicted(model, store, plan.drawn.part(part))]
-    valid_score = score("average_precision", target.task, y, outputs)
+    valid_score = mean_precision(y, outputs)
     seconds = time.monotonic() - started
     run.save_member(member, model, np.concatenate(tested).astype(np.float32), calibrator, seconds, valid_score)

@@ -22,6 +22,9 @@ TITLES = {
     "share": "New combinations of known building blocks",
     "": "Test rows at random",
 }
+LOSS = ("valid_loss", "Loss of valid rows", "log loss")
+PRECISION = ("valid_score", "Average precision of valid rows", "average precision")
+"""Columns of curves, what they are called, and their axis."""
 MEANS = {
     "train": "learnt from",
     "valid": "decide when training stops, and calibrate",
@@ -156,22 +159,22 @@ def _training(folder: Path, board: Mapping[str, Any]) -> tuple[Part, ...]:
             rows.append((row["variant"], str(row["members"]), f"{row['rows']:,}", took, words))
             lines += [(row["variant"], path) for path in sorted(own.glob("fold-*/seed-*/curves.parquet"))]
     names = list(dict.fromkeys(name for name, _ in lines))
-    figures = (Figure(_losses(lines, names), "Loss of valid rows"),) if lines else ()
+    figures = tuple(Figure(_course(lines, names, *each), each[1]) for each in (LOSS, PRECISION) if lines)
     table = Listing("Settings, those that are not the defaults.", columns, tuple(rows), frozenset(columns[1:4]))
     colours = [(_colour(place), name) for place, name in enumerate(names)]
     return (Part("How the nets were trained", (), figures, "small", colours, (table,)),) if rows else ()
 
 
-def _losses(lines: Sequence[tuple[str, Path]], names: Sequence[str]) -> str:
-    """Valid loss of every member against the share of its training that is done."""
+def _course(lines: Sequence[tuple[str, Path]], names: Sequence[str], key: str, title: str, axis: str) -> str:
+    """A column of every member's curve against the share of its training that is done."""
     figure, axes = new_figure(460, 240)
     for name, path in lines:
-        losses = pq.read_table(path, columns=["valid_loss"])["valid_loss"].to_numpy()
-        draw(axes, Line(np.arange(1, len(losses) + 1) / len(losses), losses, Pen(_colour(names.index(name)))))
+        values = pq.read_table(path, columns=[key])[key].to_numpy()
+        draw(axes, Line(np.arange(1, len(values) + 1) / len(values), values, Pen(_colour(names.index(name)))))
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("share of the training")
-    axes.set_ylabel("log loss")
-    return as_svg(figure, "losses", "loss of valid rows while the nets were trained")
+    axes.set_ylabel(axis)
+    return as_svg(figure, key.replace("_", "-"), f"{title.lower()} while the nets were trained")
 
 
 def _colour(place: int) -> str:

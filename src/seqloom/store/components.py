@@ -17,7 +17,7 @@ import numpy as np
 
 from seqloom.connected import connected
 from seqloom.errors import ConfigError, DataError, LeakError
-from seqloom.splitmix import splitmix64
+from seqloom.splitmix import STEP, splitmix64
 from seqloom.store.layout import BLOCK
 from seqloom.store.rows import Store
 from seqloom.store.subset import Subset
@@ -165,5 +165,6 @@ def _hash(name: str, seed: int) -> bytes:
 def _row_hash(rows: np.ndarray, seed: int) -> np.ndarray:
     """A number from 0 to 1 for each row, that depends on the seed and the row alone, float64 (M,)."""
     key = np.uint64(int.from_bytes(_hash("rows", seed)[:8], "little"))
-    hashed = splitmix64(rows.astype(np.uint64) + key) >> np.uint64(32)
+    # The stream that splitmix64 makes from this key on, a number for each row.
+    hashed = splitmix64((rows - 1).astype(np.uint64) * STEP + key) >> np.uint64(32)
     return np.asarray(hashed.astype(np.float64) / HASHED)

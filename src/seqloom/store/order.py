@@ -21,7 +21,7 @@ from seqloom.store.gather import Located
 from seqloom.store.layout import BLOCK
 from seqloom.store.native import loops, read_only
 from seqloom.store.rows import Store
-from seqloom.store.subset import Everything, Subset
+from seqloom.store.subset import PART, Everything, Subset
 from seqloom.tokens import feistel_keys, keyed_permutation
 
 POOL_BATCHES, POOL_BLOCKS = 64, 128
@@ -117,7 +117,8 @@ class BlockOrder:
             return pool[order[np.argsort(lengths, kind="stable")]]
         pool, order, by_length = space.pool[:n_rows], space.order[:n_rows], space.by_length[:n_rows]
         starts, lengths = read_only(self.store.starts), read_only(self.store.lengths)
-        members = read_only(self._rows.within(blocks).view(np.uint8).reshape(-1))
+        within = [self._rows.within(part) for part in _pieces(blocks)]
+        members = read_only(np.concatenate(within).view(np.uint8).reshape(-1))
         n_drawn = compiled.drawn(read_only(blocks), BLOCK, starts, lengths, members, skip, pool)
         assert n_drawn == n_rows
         self._permutation(n_rows, key, order)
@@ -141,11 +142,20 @@ class BlockOrder:
 
         But for the first `skip` and those after `n_rows`.
         """
+        return np.concatenate([self._members(part) for part in _pieces(blocks)])[skip : skip + n_rows]
+
+    def _members(self, blocks: np.ndarray) -> np.ndarray:
+        """The (row, begin, length) of these blocks that are drawn, in their order, int64 (M, 3)."""
         rows = blocks[:, None] * BLOCK + np.arange(BLOCK)
         lengths = self.store.lengths[np.minimum(rows, len(self.store) - 1)].astype(np.int64)
         begins = np.cumsum(lengths, 1) - lengths + self.store.starts[blocks][:, None]
-        inside = np.flatnonzero(self._rows.within(blocks))[skip : skip + n_rows]
+        inside = np.flatnonzero(self._rows.within(blocks))
         return np.stack([each.ravel()[inside] for each in (rows, begins, lengths)], 1)
+
+
+def _pieces(blocks: np.ndarray) -> list[np.ndarray]:
+    """Blocks in pieces that are looked at one at a time: a pool has all blocks there are where few rows are drawn of each."""
+    return [blocks[start : start + PART] for start in range(0, len(blocks), PART)]
 
 
 class Space(NamedTuple):

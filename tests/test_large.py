@@ -1,6 +1,10 @@
 """Experiments on stores: what is compared, on which rows, what the folder holds, and that its runs predict tables."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -104,7 +108,8 @@ def test_the_same_command_finds_all_done_and_another_is_refused(compared, folder
         seqloom.compare(folder / "store", out=folder / "runs", vary=vary, settings={**QUICK, "train.lr": 0.1})
 
 
-def test_a_run_predicts_tables_as_its_store_was_packed(compared, folder):
+@pytest.mark.usefixtures("compared")
+def test_a_run_predicts_tables_as_its_store_was_packed(folder):
     table = pq.read_table(folder / "t.parquet")
     plan, kept = plan_of(folder), np.load(folder / "runs" / "cnn" / "fold-0" / "seed-0" / "test.npy")
     rows = plan.test_rows["nonshare"][:50]
@@ -179,7 +184,7 @@ def test_a_store_without_targets_is_refused(folder, tmp_path):
         seqloom.compare(tmp_path / "plain", out=tmp_path / "run")
 
 
-def test_a_store_that_was_packed_anew_is_refused_in_the_folder_of_the_old_one(folder, tmp_path):
+def test_a_store_that_was_packed_anew_is_refused_in_the_folder_of_the_old_one(tmp_path):
     for seed in (0, 1):
         write_library(Library.of(LibrarySettings(rows=3000, active=0.2, seed=seed)), tmp_path / "t.parquet")
         seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", sequence="smiles", overwrite=True, **NAMES)
@@ -189,3 +194,17 @@ def test_a_store_that_was_packed_anew_is_refused_in_the_folder_of_the_old_one(fo
                 seqloom.train(tmp_path / "store", **asked)
         else:
             seqloom.train(tmp_path / "store", **asked)
+
+
+@pytest.mark.slow
+def test_processes_that_a_launcher_starts_train_each_member_together(folder, tmp_path):
+    settings = [f"--set={key}={value}" for key, value in {**QUICK, "train.rows": 4000}.items()]
+    asked = ["seqloom", "train", str(folder / "store"), "sigmoid", *settings, "-o"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--no-python"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in ([*asked, str(tmp_path / "alone")], [*launcher, *asked, str(tmp_path / "both")]):
+        subprocess.run(command, check=True, capture_output=True, env=environment)
+    alone, both = (np.load(tmp_path / name / "fold-0" / "seed-0" / "test.npy") for name in ("alone", "both"))
+    np.testing.assert_allclose(both, alone, atol=1e-5)
+    boards = [json.loads((tmp_path / name / "leaderboard.json").read_text()) for name in ("alone", "both")]
+    assert boards[0]["parts"] == boards[1]["parts"]

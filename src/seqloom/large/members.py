@@ -38,7 +38,8 @@ def fit_and_save(
     `first` is False in all but one of several processes that train it together: they write nothing.
     """
     started = time.monotonic()
-    run.member_folder(member).mkdir(parents=True, exist_ok=True)
+    if first:
+        run.member_folder(member).mkdir(parents=True, exist_ok=True)
     predictor = run.variant.predictor
     assert isinstance(predictor, Net)
     name = f"{run.variant.name}, fold {member.fold}, seed {member.seed}"

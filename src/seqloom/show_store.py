@@ -1,4 +1,4 @@
-"""What people see of large tables: progress by rows, what came of packing and predicting them, what is in a store."""
+"""What people see of large tables: progress by rows, what came of packing and predicting them, stores, plans."""
 
 from __future__ import annotations
 

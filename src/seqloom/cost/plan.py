@@ -21,7 +21,7 @@ from seqloom.drafts import drafts
 from seqloom.errors import ConfigError, DataError, RunError
 from seqloom.findings import Finding, finding
 from seqloom.registry import validated
-from seqloom.sections import Sections, refuse_others
+from seqloom.sections import SPREADS, Sections, refuse_others
 from seqloom.store.layout import MANIFEST, is_store
 from seqloom.store.pack import Watcher
 from seqloom.store.rows import open_store
@@ -29,7 +29,7 @@ from seqloom.training.settings import TrainSection
 
 NETS = ("cnn", "transformer", "mamba")
 """Probed where nobody names a net."""
-USED = ("data.table", "split", "predictor", "train", "variant", "vary", "grid", "calibrate", "report")
+USED = ("data.table", "split", "encoder", "predictor", "train", "calibrate", "report")
 
 
 def plan(
@@ -53,7 +53,7 @@ def plan(
     sections, watcher = sections or {}, watcher or Watcher()
     if rows < 0 or devices < 1:
         raise ConfigError(f"plan: --rows {rows} and --devices {devices}: rows are 1 or more, and so are devices")
-    refuse_others(sections, USED, "plan")
+    refuse_others({name: value for name, value in sections.items() if name not in SPREADS}, USED, "plan")
     asked = drafts(sections, NETS)
     with ExitStack() as stack:
         library = _library(stack, tables, packing or {}, rows, watcher)

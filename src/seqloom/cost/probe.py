@@ -89,7 +89,7 @@ class Probed:
     library_bytes: int | None
     """Anonymous memory once all is loaded; None where the system does not say."""
     peak_bytes: int | None
-    """The most of it that training took."""
+    """The most of it that training and predicting took."""
     device_bytes: int | None = None
     """The most that training took of a device that has its own memory."""
     device_room: int | None = None

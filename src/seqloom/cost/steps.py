@@ -68,11 +68,13 @@ def measure(asked: Asked, began: float) -> Probed:
     # few rows of a sample would be valid if few of the library are: at least one in a hundred, so that there are any
     parts = replace(drawn, store=store, valid=max(drawn.valid, 0.01))
     memory = Memory()
-    with memory.watched(), kept_memory():
-        made = _stepped(net, settings, parts, fabric, asked)
-    step, own = made.step, made.timing
-    model = FittedNet(step.bare.eval(), dims_of(store), fabric.device)
-    rate, n_predicted, sheet = _predicting(model, store, asked.seconds / 3)
+    with memory.watched():
+        with kept_memory():
+            made = _stepped(net, settings, parts, fabric, asked)
+        step, own = made.step, made.timing
+        # on a CPU, libraries keep something for every shape that they meet: predictions come on top of training
+        model = FittedNet(step.bare.eval(), dims_of(store), fabric.device)
+        rate, n_predicted, sheet = _predicting(model, store, asked.seconds / 3)
     count_seconds, count_bytes = _counting(parts)
     optimizer_state = [slot for slots in step.optimizer.state_dict()["state"].values() for slot in slots.values()]
     on_cuda = fabric.device.type == "cuda"
@@ -83,7 +85,8 @@ def measure(asked: Asked, began: float) -> Probed:
         weight_bytes=_bytes(list(step.bare.state_dict().values())), optimizer_bytes=_bytes(optimizer_state),
         asked_batch=settings.batch, batch=own.batch, n_steps=own.n_steps, step_seconds=own.seconds / own.n_rows,
         gather_seconds=made.gather_seconds, order_seconds=step.order_seconds,
-        divided_seconds=step.timing.seconds / step.timing.n_rows, predict_seconds=rate, n_predicted=n_predicted, count_seconds=count_seconds, count_bytes=count_bytes,
+        divided_seconds=step.timing.seconds / step.timing.n_rows, predict_seconds=rate, n_predicted=n_predicted,
+        count_seconds=count_seconds, count_bytes=count_bytes,
         prediction_bytes=_parquet_bytes(*sheet), start_seconds=started, longest=made.longest,
         span_rows=SPAN_ROWS, valid_rows=VALID_ROWS, library_bytes=loaded,
         peak_bytes=None if loaded is None else memory.peak,

@@ -84,19 +84,27 @@ def hashed(shape: tuple[int, ...] | torch.Size, key: Tensor) -> Tensor:
     A place is its row and what it is of the row, so that the numbers of x (B, L, D) stay the same whatever is padded to L.
     """
     n_rows, n_of_row = shape[0], math.prod(shape[1:])
-    rows = _mixed(torch.arange(n_rows, device=key.device, dtype=torch.int64) * GOLDEN + key)
-    x = _mixed(rows[:, None] + torch.arange(n_of_row, device=key.device, dtype=torch.int64) * GOLDEN)
-    return (x >> 8).to(torch.float32).mul(2.0**-24).reshape(shape)
+    rows = _mixed(_wrapped(torch.arange(n_rows, device=key.device, dtype=torch.int64) * GOLDEN + key))
+    columns = _wrapped(torch.arange(n_of_row, device=key.device, dtype=torch.int64) * GOLDEN)
+    x = _mixed(rows[:, None] + columns)
+    return _shifted(x, 8).to(torch.float32).mul_(2.0**-24).reshape(shape)
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """The integer hash lowbias32 (Wellons 2018) of 32 bits, in int64 because torch has no unsigned shifts."""
-    x = x & 0xFFFFFFFF
-    x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D) & 0xFFFFFFFF
-    x = x ^ (x >> 15)
-    x = (x * 0x846CA68B) & 0xFFFFFFFF
-    return x ^ (x >> 16)
+    """The integer hash lowbias32 (Wellons 2018) of int32 numbers, in place; products wrap around."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32)):
+        x.bitwise_xor_(_shifted(x, shift)).mul_(factor)
+    return x.bitwise_xor_(_shifted(x, 16))
+
+
+def _shifted(x: Tensor, n_bits: int) -> Tensor:
+    """int32 shifted to the right with zeros from the left, of which torch has no kernel: it shifts in the sign."""
+    return (x >> n_bits).bitwise_and_((1 << (32 - n_bits)) - 1)
+
+
+def _wrapped(x: Tensor) -> Tensor:
+    """The lower 32 bits of int64 numbers, as int32."""
+    return (((x + 2**31) & 0xFFFFFFFF) - 2**31).to(torch.int32)
 
 
 def _mixed_int(x: int) -> int:

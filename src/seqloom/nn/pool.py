@@ -7,9 +7,12 @@ from torch import Tensor
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean of x (B, L, D) over kept symbols, (B, D); zeros for an empty sequence."""
-    kept = mask.unsqueeze(-1).to(x.dtype)
-    return (x * kept).sum(1) / kept.sum(1).clamp(min=1)
+    """Mean of x (B, L, D) over kept symbols, (B, D); zeros for an empty sequence.
+
+    A product with the mask: one pass over x each way.
+    """
+    kept = mask.unsqueeze(1).to(x.dtype)  # (B, 1, L)
+    return (kept @ x).squeeze(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def masked_max(x: Tensor, mask: Tensor) -> Tensor:

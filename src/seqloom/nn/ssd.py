@@ -25,7 +25,7 @@ def state_space(x: Tensor, log_decay: Tensor, b: Tensor, c: Tensor, chunk: int =
     heads. A step with x = 0 and log_decay = 0 leaves the state as it is.
     """
     n_rows, length, n_heads, head_width = x.shape
-    size = max(min(chunk, length), 1)
+    size = max(-(-length // max(-(-length // chunk), 1)), 1)  # chunks as equal as can be, so that little is padded
     rest = -length % size
     if rest:
         x, log_decay = functional.pad(x, (0, 0, 0, 0, 0, rest)), functional.pad(log_decay, (0, 0, 0, rest))

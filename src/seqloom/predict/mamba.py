@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqloom.nn.dropout import Dropout
+from seqloom.nn.packed import trimmed
 from seqloom.nn.pool import masked_mean
 from seqloom.nn.selective_scan import selective_scan
 from seqloom.nn.ssd import state_space
@@ -101,6 +102,7 @@ class MambaNet(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, covariates: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), covariates (B, C) to (B, T)."""
+        ids, mask = trimmed(ids, mask)
         x = self.embedding(ids)  # (B, L, D)
         for norm, mixer, dropout in zip(self.norms, self.mixers, self.dropouts, strict=True):
             x = x + dropout(mixer(norm(x), mask))

@@ -73,6 +73,8 @@ def fit_stored(net: Net, parts: ComponentParts, job: Job) -> Fitted:
     or valid rows; LeakError, before anything is learnt from it, for a batch with any other row.
     """
     fabric = open_fabric(job.settings.device, job.settings.precision, divided=True)
+    # Here all wait for the last process, for days if need be; devices, which exchange numbers from now on, wait for minutes.
+    World.of(fabric).any()
     torch.manual_seed(job.seed)
     step = StoredStep(net.module(job.dims).to(fabric.device), parts, job, fabric)
     if job.settings.warmup >= step.spans:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqloom.nn.attention import EncoderLayer
 from seqloom.nn.dropout import Dropout
+from seqloom.nn.packed import trimmed
 from seqloom.nn.pool import masked_max, masked_mean
 from seqloom.nn.positions import LearnedPositions, from_both_ends, sinusoidal
 from seqloom.predict.base import Dims
@@ -88,6 +89,7 @@ class EncoderNet(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor, covariates: Tensor) -> Tensor:
         """ids (B, L), mask (B, L), covariates (B, C) to (B, T)."""
+        ids, mask = trimmed(ids, mask)
         x = self.embedding(self.framed(ids, mask))  # (B, L + 2, D)
         if self.recipe.positions != "rotary":
             x = x + self.places(ids, mask)

@@ -32,6 +32,7 @@ def open_fabric(device: str, precision: str = "auto", *, divided: bool = False) 
     """
     from lightning_fabric import Fabric
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it tells what it was asked for
     n_processes = launched()
     if n_processes > 1 and not divided:
         raise ConfigError(
@@ -79,7 +80,6 @@ def _launched_fabric(accelerator: str, kind: str, index: str, precision: Any) ->
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it has begun
     n_here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     n_devices = torch.cuda.device_count() if kind == "cuda" else n_here
     if index or kind == "mps" or n_here > n_devices:

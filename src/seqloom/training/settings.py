@@ -67,6 +67,12 @@ class TrainSection(Recipe):
             return value
         raise ValueError(f"it is one of {', '.join(SCHEDULES)}, or a power such as t^-1 or t^-0.5")
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision(cls, value: object) -> object:
+        """32 as a number is the same."""
+        return "32" if value == 32 else value
+
     @model_validator(mode="after")
     def _used(self) -> TrainSection:
         """Settings that others leave without effect are refused."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+PATIENCE = timedelta(days=2)
+"""Others wait so long for a process that has work of its own to do, as the first one that predicts between two trainings."""
 T = TypeVar("T")
 
 
@@ -110,6 +113,6 @@ class Poll:
 @cache
 def _on_host() -> dist.ProcessGroup:
     """All processes, for numbers on the host, which the group of devices does not take."""
-    group = dist.new_group(backend="gloo")
+    group = dist.new_group(backend="gloo", timeout=PATIENCE)
     assert isinstance(group, dist.ProcessGroup)
     return group

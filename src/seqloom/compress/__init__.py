@@ -1,0 +1,1 @@
+"""Fitted nets in smaller or faster forms."""

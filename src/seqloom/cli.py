@@ -221,6 +221,7 @@ def train(source: str, predictor: str | None, json_: bool, settings: tuple[str, 
 )
 @click.option("--sequence", help="Sequence column, or several joined by commas.")
 @click.option("--fast", is_flag=True, help="Without the nearest training row of each row, domain and expected error.")
+@click.option("--precision", default="", help="Of nets, on a CPU: bf16, int8, 32, or auto, whichever is fastest here.")
 @click.option("--keep", is_flag=True, help="Of many tables: keep all columns, not only the id.")
 @click.option("--domain", is_flag=True, help="Of many tables: with what --fast leaves out, which takes long.")
 @click.option("--overwrite", is_flag=True, help="Of many tables: take away what else was predicted into the folder.")
@@ -232,6 +233,7 @@ def predict(
     out: Path | None,
     sequence: str | None,
     fast: bool,
+    precision: str,
     settings: tuple[str, ...],
     json_: bool,
     **many: bool,
@@ -247,13 +249,13 @@ def predict(
 
     sections = overridden({}, settings, {"sequence": sequence})
     if is_many(tables, out):
-        _predict_many(run, tables, out, sections, json_, many, fast=fast)
+        _predict_many(run, tables, out, sections, json_, many, fast=fast, precision=precision)
         return
     if given := [name for name, value in many.items() if value]:
         raise ConfigError(f"predict --{given[0]}: for many tables, into a folder; name one with -o, or leave it out")
     if json_ and out is None:
         raise ConfigError("predict --json needs a file for the predictions; add -o FILE.csv")
-    facts = run_predict(run, tables[0], out, sections, fast=fast)
+    facts = run_predict(run, tables[0], out, sections, fast=fast, precision=precision)
     echo_json(facts) if json_ else click.echo(predicted(facts), err=True)
 
 
@@ -449,6 +451,7 @@ def _predict_many(
     many: dict[str, bool],
     *,
     fast: bool,
+    precision: str,
 ) -> None:
     from seqloom.shards import predict_shards
     from seqloom.show import echo_json
@@ -460,7 +463,7 @@ def _predict_many(
         )
         raise ConfigError(f"predict: {wrong}")
     with RowsBar() as watcher:
-        facts = predict_shards(run, tables, out, sections, watcher=watcher, **many)
+        facts = predict_shards(run, tables, out, sections, watcher=watcher, precision=precision, **many)
     echo_json(facts) if json_ else click.echo(predicted_shards(facts), err=True)
     if facts["unread"]:
         sys.exit(1)

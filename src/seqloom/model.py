@@ -7,9 +7,10 @@ Loading reads numbers and settings only and never executes anything from the fol
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from seqloom.answers import Prediction
 from seqloom.calibrate import Calibrator
 from seqloom.config import Variant
 from seqloom.encode.base import FittedEncoder
-from seqloom.errors import DataError, MissingExtra, RunError
+from seqloom.errors import ConfigError, DataError, MissingExtra, RunError
 from seqloom.files import read_arrays, read_json
 from seqloom.findings import Finding
 from seqloom.lookup import kept_lookups
@@ -34,14 +35,32 @@ from seqloom.training_rows import TrainingRows, read_training_rows
 from seqloom.uncertainty import FILE as UNCERTAINTY
 from seqloom.uncertainty import Uncertainty
 
+if TYPE_CHECKING:
+    from seqloom.compress.quantize import Form
+
+
+PRECISIONS: Mapping[str, Form] = {"32": "float32", "bf16": "bf16", "int8": "int8", "auto": "auto"}
+"""Forms in which nets predict: in 32 bits, products in 16 or 8 bits, or whichever this CPU is fastest with."""
+
 
 class Model:
     """A finished run, loaded to predict."""
 
-    def __init__(self, folder: Path, encoder: Mapping[str, Any] | None = None) -> None:
-        """Read the run of `folder`; `encoder` replaces encoder settings (a file of vectors for other rows)."""
+    def __init__(self, folder: Path, encoder: Mapping[str, Any] | None = None, precision: str = "") -> None:
+        """Read the run of `folder`; `encoder` replaces encoder settings (a file of vectors for other rows).
+
+        `precision`: in which form nets predict, one of `PRECISIONS` and on the CPU where it is named; ConfigError for others,
+        and for a run that is no net.
+        """
         self.folder = find_run(folder)
         self.run = Run(self.folder, load_variant(self.folder, encoder))
+        self.precision = precision
+        if precision not in ("", *PRECISIONS):
+            raise ConfigError(f"precision {precision!r}: it is {', '.join(PRECISIONS)}")
+        if precision and not self.run.variant.predictor.stochastic:
+            raise ConfigError(
+                f"precision {precision!r}: {self.folder} is {self.run.variant.predictor.kind!r}, which is no net; leave it out"
+            )
         self.data = read_json(self.folder / "data.json")
         folds = read_json(self.folder / "target.json")["folds"]
         self.members = self.run.members()
@@ -195,7 +214,8 @@ class Model:
         if member not in self._fitted:
             state = read_arrays(self.run.member_folder(member) / "weights.safetensors")
             dims = Dims(**self._folds[member.fold]["dims"])
-            self._fitted[member] = self.run.variant.predictor.restore(state, dims)
+            fitted = self.run.variant.predictor.restore(state, dims)
+            self._fitted[member] = in_precision(fitted, self.precision) if self.precision else fitted
         return self._fitted[member]
 
     def _section(self, given: DataSection, columns: tuple[str, ...]) -> DataSection:
@@ -208,6 +228,18 @@ class Model:
         alphabets = {column: self.data["alphabets"][name] for column, name in zip(columns, names, strict=True)}
         covariates = tuple(self.data["roles"]["covariates"])
         return given.model_copy(update={"sequence": columns, "alphabet": alphabets, "covariates": covariates})
+
+
+def in_precision(fitted: Fitted, precision: str) -> Fitted:
+    """A fitted net in the form of `seqloom.compress`, on the CPU; ConfigError for nets that have no such form."""
+    import torch
+
+    from seqloom.compress.quantize import fast_form
+    from seqloom.predict.net import FittedNet
+
+    if not isinstance(fitted, FittedNet):
+        raise ConfigError(f"precision {precision!r}: this kind of net has no such form; leave it out")
+    return replace(fitted, module=fast_form(fitted.module, PRECISIONS[precision]), device=torch.device("cpu"))
 
 
 def load_variant(folder: Path, encoder: Mapping[str, Any] | None = None) -> Variant:

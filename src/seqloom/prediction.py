@@ -32,15 +32,21 @@ USED_BY_EVALUATE = ("data", "encoder", "target.column", "report")
 
 
 def predict(
-    folder: Path, source: Any, out: Path | None, sections: Sections | None = None, *, fast: bool = False
+    folder: Path,
+    source: Any,
+    out: Path | None,
+    sections: Sections | None = None,
+    *,
+    fast: bool = False,
+    precision: str = "",
 ) -> dict[str, Any]:
     """Write the table with predictions appended to `out` (or as CSV to standard output); the facts of `--json`.
 
     Input columns and order are kept. A row that cannot be predicted has empty predictions and its reason in `pred_error`.
-    `fast`: without distances to training rows, domain and expected error.
+    `fast`: without distances to training rows, domain and expected error. `precision`: as of `Model`.
     """
     started = time.monotonic()
-    model, table = _opened(folder, source, sections or {})
+    model, table = _opened(folder, source, sections or {}, precision=precision)
     predicted = predicted_table(model, table, fast=fast)
     if out is None:
         _write_delimited(predicted.table, sys.stdout.buffer, ",")
@@ -114,8 +120,8 @@ def _believing(prediction: Prediction, table: Table) -> tuple[Finding, ...]:
     found = []
     if prediction.uncertainty is None:
         message = (
-            "nothing is known of the errors of this run on single rows (it learnt from a store, is not finished, or was made by an "
-            "older version): predictions have no intervals, sets or domain"
+            "nothing is known of the errors of this run on single rows (it learnt from a store, is not finished, or was made by "
+            "an older version): predictions have no intervals, sets or domain"
         )
         found.append(finding("no-uncertainty", "info", message))
     if prediction.note:
@@ -174,7 +180,7 @@ def evaluate(folder: Path, source: Any, sections: Sections | None = None) -> dic
     groups = _groups(known_table)
     metrics = evaluate_single(target, scores[known], prediction.mean, report, bounds, groups)
     if model.is_of_store:
-        message = "which of these rows the run was trained on is not known, as it learnt from a store; their scores may flatter it"
+        message = "which of these rows were trained on is not known, as the run learnt from a store; their scores may flatter it"
         findings.append(finding("seen-unknown", "info", message))
     if seen.any():
         message = f"{int(seen.sum()):,} of {len(known):,} rows have inputs that this run was trained on; their scores flatter it"
@@ -256,8 +262,10 @@ def _refuse_taken(table: pa.Table, name: str) -> None:
         )
 
 
-def _opened(folder: Path, source: Any, sections: Sections, *, with_targets: bool = False) -> tuple[Model, Table]:
-    model = Model(folder, sections.get("encoder"))
+def _opened(
+    folder: Path, source: Any, sections: Sections, *, with_targets: bool = False, precision: str = ""
+) -> tuple[Model, Table]:
+    model = Model(folder, sections.get("encoder"), precision)
     refuse_others(sections, USED_BY_EVALUATE if with_targets else USED_BY_PREDICT, "a finished run")
     section = validated(DataSection, sections.get("data", {}), "[data]")
     if not with_targets:

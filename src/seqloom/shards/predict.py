@@ -44,19 +44,20 @@ def predict_shards(
     keep: bool = False,
     domain: bool = False,
     overwrite: bool = False,
+    precision: str = "",
     watcher: Watcher | None = None,
 ) -> dict[str, Any]:
     """Write `<table>.parquet` into `out` for each of `tables` (paths, or folders of them); the facts of `predict --json`.
 
     A file has a row for each of its table's: the id (with `keep`, all columns), predictions, and in `reason` why there are none.
-    `domain`: with distances to training rows. Finished files of a call before are left as they are. Tables that cannot be read
-    to their end, or are of another kind than the first, are left out and named in `unread`. RunError where `out` holds other
-    predictions, unless `overwrite`.
+    `domain`: with distances to training rows. `precision`: as of `Model`. Finished files of a call before are left as they are.
+    Tables that cannot be read to their end, or are of another kind than the first, are left out and named in `unread`. RunError
+    where `out` holds other predictions, unless `overwrite`.
     """
     started = time.monotonic()
     folder, watcher, sections = Path(out), watcher or Watcher(), sections or {}
     refuse_others(sections, USED_BY_PREDICT, "a finished run")
-    model = Model(Path(run), sections.get("encoder"))
+    model = Model(Path(run), sections.get("encoder"), precision)
     sources = sources_of(tables, folder)
     shards = [each.shard for each in sources if each.shard is not None]
     if not shards:
@@ -65,7 +66,7 @@ def predict_shards(
     plan = planned(model, shards, section, keep=keep, domain=domain)
     asked = {
         "run": run_hash(model, domain=domain), "settings": sections, "keep": keep, "domain": domain,
-        "columns": {each.name: str(each.type) for each in plan.schema},
+        "columns": {each.name: str(each.type) for each in plan.schema}, **({"precision": precision} if precision else {}),
     }  # fmt: skip
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,10 @@ REPEATS = {"cnn": 5, "transformer": 2, "mamba_1": 2, "mamba_2": 2}
 PREDICTED = 4
 """Batches, of widths spread over those of an epoch, that a timing of ours goes through."""
 ACTIVE, TRAINED, HELD_OUT, TAUGHT = 0.2, 4096, 1024, 16
-STEPS = {"cnn": 200, "transformer": 40, "mamba_1": 60, "mamba_2": 60}
+STEPS = {"cnn": 200, "transformer": 250, "mamba_1": 60, "mamba_2": 60}
+RATES = {"transformer": 1e-4}
+"""Where it is not 3e-4: norms after each sum want a low one, and a warm-up."""
+WARM_UP = 30
 OURS: dict[str, dict[str, object]] = {
     "cnn": {"kind": "cnn", "width": 64, "kernel": 3, "filters": (128, 256, 256, 256, 256), "norm": "batch",
             "pool": "mean", "head": (1024, 1024, 512), "dropout": 0.1},
@@ -152,7 +155,7 @@ def predict(names: Iterable[str]) -> None:
     molecules = Molecules.of(TRAINED + HELD_OUT, ACTIVE)
     for name in names:
         size = max(BATCHES[name], 8)
-        net = taught(ours(name, dims_of(molecules)), molecules, STEPS[name])
+        net = taught(ours(name, dims_of(molecules)), molecules, STEPS[name], RATES.get(name, 3e-4))
         forms = {name_of: fast_form(net, form) for name_of, form in FORMS.items()}
         original = ORIGINALS[name](dims_of(molecules).vocabulary).eval()
         alike = molecules.bucketed(size)
@@ -232,11 +235,12 @@ def seconds(tasks: dict[str, Task], repeats: int) -> dict[str, float]:
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
-def taught(module: nn.Module, molecules: Molecules, n_steps: int) -> nn.Module:
+def taught(module: nn.Module, molecules: Molecules, n_steps: int, rate: float) -> nn.Module:
     """The net after some steps on the first `TRAINED` molecules."""
-    optimizer = torch.optim.AdamW(module.parameters(), 3e-4, fused=True)
+    optimizer = torch.optim.AdamW(module.parameters(), rate, fused=True)
     rng = np.random.default_rng(0)
     for number in range(n_steps):
+        optimizer.param_groups[0]["lr"] = rate * min((number + 1) / WARM_UP, 1.0)
         inputs, y = molecules.batch(rng.choice(TRAINED, TAUGHT, replace=False))
         rekey(module, 0, 0, number)
         with torch.autocast("cpu", torch.bfloat16):

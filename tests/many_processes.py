@@ -26,7 +26,7 @@ CASES = {
     "cnn": ({"kind": "cnn", "width": 8, "norm": "batch", "dropout": 0.3}, {**SGD, "ema": 0.9}),
     "transformer": ({"kind": "transformer", "width": 8, "heads": 2, "layers": 1}, {**SGD, "clip": 0.1}),
     "mamba": ({"kind": "mamba", "width": 8, "layers": 1, "head_width": 8}, {**SGD, "rows": 900}),
-    "one row": ({"kind": "sigmoid"}, {**SGD, "batch": 1, "rows": 7}),
+    "one row": ({"kind": "cnn", "width": 8, "norm": "batch"}, {**SGD, "batch": 1, "rows": 7}),
     "adamw": ({"kind": "light-attention", "width": 8}, {"rows": 2500, "patience": 1}),
     "rnn": ({"kind": "rnn", "hidden": 4}, {**SGD, "rows": 600}),
 }

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 import seqloom
 from seqloom.errors import ConfigError, DataError, RunError
 from seqloom.interrupts import deferred
-from seqloom.jobs import run_all
+from seqloom.jobs import is_first, run_all
 from seqloom.simulate import Simulation
 
 
@@ -56,6 +58,48 @@ def slow(place):
     raise KeyboardInterrupt
 
 
+def careful(place):
+    """Says which process it is, and once it is asked to end works a little longer, as a training does to keep its state."""
+    Path(place).write_text(str(os.getpid()))
+    with deferred() as asked:
+        while not asked.to_stop:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        Path(f"{place}.kept").touch()
+
+
+def test_ctrl_c_of_a_terminal_lets_every_process_keep_its_state(tmp_path):
+    places = [tmp_path / str(number) for number in range(2)]
+
+    def interrupt():
+        while not all(each.exists() and each.read_text() for each in places):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        for process in (*(int(each.read_text()) for each in places), os.getpid()):
+            os.kill(process, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_all(careful, places, "2"))
+    thread.join()
+    assert all((tmp_path / f"{each.name}.kept").exists() for each in places)
+
+
+def test_fewer_tasks_than_processes_have_all_cores():
+    ((_, (square, threads)),) = run_all(squared, [3], "64")
+    assert (square, threads) == (9, str(len(os.sched_getaffinity(0))))
+
+
+def test_a_script_that_begins_itself_again_is_told_why_it_fails(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from seqloom.jobs import is_first, run_all\nprint(list(run_all(abs, [-1], '2')))\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "below: if __name__ == '__main__':" in done.stderr
+
+
 def test_an_interruption_ends_what_runs_and_begins_nothing_more(tmp_path):
     places = [tmp_path / str(number) for number in range(4)]
 
@@ -74,6 +118,18 @@ def test_an_interruption_ends_what_runs_and_begins_nothing_more(tmp_path):
         interrupted()
     thread.join()
     assert [each.exists() for each in places] == [True, True, False, False]
+
+
+def test_launched_processes_are_refused_by_work_that_is_not_divided(tmp_path, monkeypatch):
+    table = Simulation(rows=60, rule="position").table()
+    monkeypatch.setenv("RANK", "1")  # alone it says nothing
+    assert is_first()
+    for name, value in {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert not is_first()
+    with pytest.raises(ConfigError, match="2 processes were launched"):
+        seqloom.train(table, out=tmp_path / "run", settings={"predictor.kind": "knn"})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("jobs", ["0", "-1", "many", ""])

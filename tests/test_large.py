@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -194,6 +195,69 @@ def test_a_store_that_was_packed_anew_is_refused_in_the_folder_of_the_old_one(tm
                 seqloom.train(tmp_path / "store", **asked)
         else:
             seqloom.train(tmp_path / "store", **asked)
+
+
+def test_a_store_of_other_labels_is_refused_and_one_of_other_sequences_leaves_the_run_as_it_was(folder, tmp_path):
+    table = pq.read_table(folder / "t.parquet").slice(0, 3000)
+    texts = pc.binary_join_element_wise(table["smiles"], "C" * 40, "")
+    tables = [
+        table,
+        table.set_column(table.schema.get_field_index("target1"), "target1", table["target2"]),
+        table.set_column(table.schema.get_field_index("smiles"), "smiles", texts),
+    ]
+    asked = {"out": tmp_path / "run", "settings": {**QUICK, "predictor.kind": "sigmoid"}}
+    for number, each in enumerate(tables):
+        pq.write_table(each, tmp_path / "t.parquet")
+        seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", sequence="smiles", overwrite=True, **NAMES)
+        if number == 0:
+            seqloom.train(tmp_path / "store", **asked)
+            before = (tmp_path / "run" / "target.json").read_text()
+            continue
+        with pytest.raises(ConfigError, match=r"another store .* \(other: .*" + ("", "labels", "values")[number]):
+            seqloom.train(tmp_path / "store", **asked)
+        assert (tmp_path / "run" / "target.json").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["constant", "blocks", "blend-mean", "ngrams"])
+def test_names_of_baselines_and_blends_are_not_given_to_nets(folder, tmp_path, name):
+    (tmp_path / "e.toml").write_text(
+        f'[data]\ntable = "{folder / "store"}"\n[[variant]]\nname = "{name}"\npredictor.kind = "sigmoid"\n'
+    )
+    with pytest.raises(ConfigError, match=f"variant name '{name}' is kept"):
+        seqloom.compare(tmp_path / "e.toml", out=tmp_path / "run")
+
+
+def test_targets_called_as_the_scores_over_all_are_refused_before_anything_is_fitted(folder, tmp_path):
+    table = pq.read_table(folder / "t.parquet").slice(0, 2000)
+    names = ["mean" if name == "target1" else name for name in table.schema.names]
+    pq.write_table(table.rename_columns(names), tmp_path / "t.parquet")
+    asked = {"sequence": "smiles", "target": "mean,target2", "component": NAMES["component"]}
+    seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", **asked)
+    with pytest.raises(ConfigError, match="called mean or micro"):
+        seqloom.compare(tmp_path / "store", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_part_without_positives_is_left_out_of_the_verdict(folder, tmp_path):
+    table, plan = pq.read_table(folder / "t.parquet"), plan_of(folder)
+    labels = table["target1"].to_numpy().copy()
+    labels[plan.test_rows["share"]] = 0
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("target1"), "target1", pa.array(labels)), tmp_path / "t.parquet"
+    )
+    asked = {"sequence": "smiles", "target": "target1", "component": NAMES["component"]}
+    seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", **asked)
+    settings = {**QUICK, "predictor.kind": "sigmoid", "train.rows": 2000}
+    result = seqloom.train(tmp_path / "store", out=tmp_path / "run", settings=settings)
+    assert lines(result)["sigmoid"]["metrics"]["ap_share"]["value"] is None
+    assert "on molecules of new building blocks" in result.verdict
+    assert "nan" not in result.verdict
+
+
+def test_rows_at_random_of_a_store_with_components_are_said_to_be_asked_for(folder):
+    (found,) = plan_of(folder, kind="random").findings
+    assert "no components" not in found.message
+    assert "leave split.kind out" in found.message
 
 
 @pytest.mark.slow

@@ -13,9 +13,10 @@ import many_processes
 import seqloom
 from many_processes import CASES, SPAN_ROWS, parts_of, trained, watched
 from seqloom.errors import ConfigError
+from seqloom.jobs import LAUNCHED
 from seqloom.library import Library, LibrarySettings, write_library
 from seqloom.predict import stored
-from seqloom.training.device import LAUNCHED, open_fabric
+from seqloom.training.device import open_fabric
 from seqloom.training.world import Poll, World
 
 
@@ -120,6 +121,16 @@ def test_more_processes_than_devices_are_refused(monkeypatch):
         monkeypatch.setenv(name, "4")
     with pytest.raises(ConfigError, match="this machine has 2 for 4 processes"):
         open_fabric("cuda", divided=True)
+
+
+def test_machines_with_unequal_numbers_of_processes_are_refused(monkeypatch):
+    for name in LAUNCHED:
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(
+        ConfigError, match="3 processes were launched, 2 of them on this machine; every machine needs as"
+    ):
+        open_fabric("cpu", divided=True)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])

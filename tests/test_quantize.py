@@ -80,6 +80,14 @@ def test_a_linear_layer_in_8_bits_is_the_product_of_rounded_numbers():
     torch.testing.assert_close(found, nn.functional.linear(rounded, weight, layer.bias.detach()), atol=1e-5, rtol=1e-5)
 
 
+@every_form
+def test_a_layer_that_reads_one_number_gives_what_it_gave(form):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 5000))
+    x = torch.randn(3, 1)
+    torch.testing.assert_close(fast_form(net, form)(x), net(x).detach(), atol=2e-2, rtol=2e-2)
+
+
 def test_zeros_and_no_rows_go_through_a_layer_in_8_bits():
     with torch.no_grad():
         layer = nn.Linear(16, 24)

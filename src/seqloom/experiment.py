@@ -22,7 +22,7 @@ from seqloom.evaluation import on_scale_of, primary_score, score_of
 from seqloom.files import read_json, write_json, write_parquet
 from seqloom.findings import Finding
 from seqloom.folds import Folds, Prepared
-from seqloom.jobs import run_all
+from seqloom.jobs import refuse_launched, run_all
 from seqloom.lookup import keep_lookups
 from seqloom.plan import Plan, make_plan
 from seqloom.predict.base import Dims, Examples, Fitted, Job, Predictor
@@ -103,6 +103,7 @@ def compare(
     folder itself. Members that are already done in the folder are not fitted again. `jobs`: who fits them, as in
     `seqloom.jobs`; each process settles the plan for itself.
     """
+    refuse_launched()
     started = time.monotonic()
     watcher = watcher or Watcher()
     plan = make_plan(sections, data, config, single=single)

@@ -1,4 +1,4 @@
-"""Tasks that need nothing of each other, shared out: to processes of this machine, or to a Ray cluster.
+"""Who does the work: tasks shared out to processes of this machine or a Ray cluster, and processes that a launcher started.
 
 Every task writes what it makes to a place of its own, so that what is done stays done whatever ends the rest.
 """
@@ -6,6 +6,7 @@ Every task writes what it makes to a place of its own, so that what is done stay
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,7 +18,28 @@ from seqloom.errors import ConfigError, MissingExtra, RunError
 
 Task = TypeVar("Task")
 Made = TypeVar("Made")
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""Variables that a launcher, such as torchrun, sets for every process that it starts."""
 SHARED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def launched() -> int:
+    """Processes that a launcher started for this work; 1 without one."""
+    return int(os.environ["WORLD_SIZE"]) if all(os.environ.get(name) for name in LAUNCHED) else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the first, or only, one of them: the one that writes."""
+    return launched() == 1 or os.environ["RANK"] == "0"
+
+
+def refuse_launched() -> None:
+    """ConfigError if there are several, for work that is not divided among them: each would do all of it."""
+    if launched() > 1:
+        raise ConfigError(
+            f"{launched()} processes were launched (torchrun), and this is learnt by one; type the command without torchrun, or "
+            "pack the table into a store with seqloom pack: training from stores is divided among processes"
+        )
 
 
 def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) -> Iterator[tuple[int, Made]]:
@@ -33,11 +55,11 @@ def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) 
     if not jobs.isdecimal() or not int(jobs):
         raise ConfigError(f"--jobs {jobs}: give how many processes, such as 2, or ray")
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_threads = str(max(n_cores // int(jobs), 1))
+    n_processes = min(int(jobs), max(len(tasks), 1))
+    n_threads = str(max(n_cores // n_processes, 1))
     before = {name: os.environ.get(name) for name in SHARED}
     os.environ.update(dict.fromkeys(SHARED, n_threads))  # read by a process when it begins
-    n_processes = min(int(jobs), max(len(tasks), 1))
-    pool = ProcessPoolExecutor(n_processes, get_context("spawn"))
+    pool = ProcessPoolExecutor(n_processes, get_context("spawn"), _leave_to_parent)
     waiting, running = iter(enumerate(tasks)), dict[Future[Made], int]()
     try:
         while True:
@@ -51,7 +73,7 @@ def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) 
     except BrokenProcessPool:
         raise RunError(
             "--jobs: one of the processes was ended from outside, as happens where memory is short; what is done is kept, and "
-            "the same command goes on from there"
+            "the same command goes on from there. In a script of your own, jobs= stands below: if __name__ == '__main__':"
         ) from None
     except BaseException:
         for process in list((pool._processes or {}).values()):
@@ -61,6 +83,11 @@ def run_all(function: Callable[[Task], Made], tasks: Sequence[Task], jobs: str) 
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _leave_to_parent() -> None:
+    """Ctrl-C reaches every process of a terminal; a training that is told twice ends before it has kept its state."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _by_ray(function: Callable[[Task], Made], tasks: Sequence[Task]) -> Iterator[tuple[int, Made]]:

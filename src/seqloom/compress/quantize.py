@@ -92,7 +92,8 @@ def _rounded(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _replace_linears(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if type(child) is nn.Linear and child.weight.numel() >= LEAST_WEIGHTS:
+        # torch's product of 8 bits is wrong where only one number comes in.
+        if type(child) is nn.Linear and child.weight.numel() >= LEAST_WEIGHTS and child.in_features > 1:
             setattr(module, name, Int8Linear(child))
         else:
             _replace_linears(child)

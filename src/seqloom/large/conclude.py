@@ -15,7 +15,7 @@ import numpy as np
 from seqloom.files import write_json, write_text
 from seqloom.large.baselines import baseline_predictions
 from seqloom.large.blend import Addition, Gap, How, additions, blend, blend_findings
-from seqloom.large.plan import StorePlan
+from seqloom.large.plan import BLEND, StorePlan
 from seqloom.large.scores import Scored, score
 from seqloom.resample import Floats
 from seqloom.run import Run
@@ -48,7 +48,7 @@ def conclude(
     added = _additions(plan, predictions, nets)
     if len(nets) > 1:
         for own in predictions.values():
-            own |= {f"blend-{how}": blend({name: own[name] for name in nets}, how) for how in BLENDS}
+            own |= {f"{BLEND}{how}": blend({name: own[name] for name in nets}, how) for how in BLENDS}
     scored = {part: _scored(plan, part, own) for part, own in predictions.items()}
     findings = [*plan.findings, *blend_findings(added)]
     board = {
@@ -177,7 +177,7 @@ def _row(plan: StorePlan, name: str, scored: Mapping[str, Scored], run: Run | No
             value = own.value(name, column)
             metrics[_metric_names(plan, part)[place]] = _number(value, low, high)
     members = [] if run is None else plan.members(run.variant)
-    blended = run is None and name.startswith("blend-")
+    blended = run is None and name.startswith(BLEND)
     return {
         "variant": name,
         "baseline": name in plan.baselines or (run is None and not blended),
@@ -244,17 +244,18 @@ def verdict_of(plan: StorePlan, scored: Mapping[str, Scored], nets: Sequence[str
     if not models:
         return f"no verdict: average precision is undefined ({hardest.note(column) or 'no test row'})"
     best = models[0]
-    told = "; ".join(f"{_text(own, best)} {WHERE[part, plan.by_component]}" for part, own in scored.items())
+    known = {part: own for part, own in scored.items() if not math.isnan(own.value(best, own.primary))}
+    told = "; ".join(f"{_text(own, best)} {WHERE[part, plan.by_component]}" for part, own in known.items())
     clauses = [f"{best}: average precision {told}"]
     if len(models) > 1:
         clauses.append(_rivalry(hardest, best, models[1], WHERE[plan.tested[0], plan.by_component]))
-    naive = [name for name in order if name not in nets and not name.startswith("blend-")]
+    naive = [name for name in order if name not in nets and not name.startswith(BLEND)]
     above = {part: _above(own, best, naive, WHERE[part, plan.by_component]) for part, own in scored.items()}
     humbling = [clause for clause in above.values() if clause and not clause.startswith("better")]
     clauses = [*(f"{best} is {clause}" for clause in humbling), *clauses]
     clauses += [clause for clause in above.values() if clause.startswith("better")]
-    if plan.by_component:
-        clauses.append(_gap(scored, best))
+    if len(known) > 1:
+        clauses.append(_gap(known, best))
     return "; ".join(clauses)
 
 

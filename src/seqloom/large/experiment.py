@@ -16,7 +16,7 @@ from seqloom.errors import ConfigError
 from seqloom.experiment import Log, Result, Watcher
 from seqloom.files import read_json, write_json
 from seqloom.findings import Finding
-from seqloom.jobs import run_all
+from seqloom.jobs import is_first, launched, run_all
 from seqloom.large.conclude import conclude
 from seqloom.large.members import fit_and_save
 from seqloom.large.plan import StorePlan, make_plan
@@ -43,7 +43,7 @@ def compare(
     watcher = watcher or Watcher()
     plan = make_plan(sections, config, single=single)
     folders = run_folders(plan.variants, folder, single=single)
-    first = int(os.environ.get("RANK", "0")) == 0
+    first = is_first()
     if first:
         _open(plan, folder, folders, single=single)
     log = Log(folder / "log.txt", watcher) if first else Log(Path(os.devnull), Watcher())
@@ -61,7 +61,7 @@ def compare(
                 name, member, fit_and_save(plan, runs[name], member, first=first, progress=watcher.epoch), log, watcher
             )
     else:
-        if "RANK" in os.environ:
+        if launched() > 1:
             raise ConfigError("--jobs: torchrun has started several processes already; leave one of the two out")
         tasks = [(sections, folder, single, name, member) for name, member in left]
         for place, seconds in run_all(_fit_elsewhere, tasks, jobs):
@@ -90,29 +90,32 @@ def _open(plan: StorePlan, folder: Path, folders: Mapping[str, Path], *, single:
     folder.mkdir(parents=True, exist_ok=True)
     if not single:
         claim_folder(folder, plan.config, {"experiment": {each.name: each.resolved for each in plan.variants}})
-    dims = dims_of(plan.store)
-    for variant in plan.variants:
-        run = Run(folders[variant.name], variant)
+    runs = [Run(folders[variant.name], variant) for variant in plan.variants]
+    for run in runs:
         run.open(plan.config, {})
+    for each in dict.fromkeys((folder, *folders.values())):
+        _write_facts(each, plan)
+    dims = dims_of(plan.store)
+    for run in runs:  # not before it is known that what stands there was made from this store
         for fold in range(plan.split.inner):
             run.save_fold(fold, plan.target, plan.encoder, dims)
-    for each in {folder, *folders.values()}:
-        _write_facts(each, plan)
 
 
 def _write_facts(folder: Path, plan: StorePlan) -> None:
     """`data.json` and `environment.json`, or a ConfigError if the folder was made from another store."""
     path = folder / "data.json"
     if path.exists():
-        held, new = read_json(path)["source"]["sha256"], plan.facts["data"]["source"]["sha256"]
-        if held != new:
+        held, new = read_json(path)["source"], plan.facts["data"]["source"]
+        there, here = held.get("files", new["files"]), new["files"]  # runs of before have the symbols only
+        other = [name for name in sorted({*there, *here}) if there.get(name) != here.get(name)]
+        if other or held["sha256"] != new["sha256"]:
             raise ConfigError(
-                f"{folder} was made from another store than {plan.store.folder} is now (sha256 {held[:12]}, now {new[:12]}); "
-                "choose another folder with -o (out= in Python)"
+                f"{folder} was made from another store than {plan.store.folder} is now (other: "
+                f"{', '.join(other[:4]) or 'symbols'}); choose another folder with -o (out= in Python)"
             )
         return
-    for name, value in plan.facts.items():
-        write_json(folder / f"{name}.json", value)
+    for name in sorted(plan.facts, key=lambda name: name == "data"):  # last what says that all are there
+        write_json(folder / f"{name}.json", plan.facts[name])
 
 
 def _announce(plan: StorePlan, log: Log) -> None:

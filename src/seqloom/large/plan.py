@@ -21,6 +21,7 @@ from seqloom.encode.tokens import FittedTokens, TokenEncoder
 from seqloom.environment import environment
 from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding, finding
+from seqloom.large.scores import refuse_names
 from seqloom.predict.base import Predictor
 from seqloom.predict.net import Net
 from seqloom.registry import build, validated
@@ -30,7 +31,7 @@ from seqloom.split.base import Splitter
 from seqloom.split.components import ComponentSplit
 from seqloom.split.random import RandomSplit
 from seqloom.store.components import ComponentParts
-from seqloom.store.layout import BLOCK, Manifest
+from seqloom.store.layout import BLOCK, LEFT_OUT, Manifest
 from seqloom.store.rows import Store, open_store
 from seqloom.store.subset import Subset
 from seqloom.table import DataSection
@@ -41,6 +42,9 @@ DEFAULT_PREDICTORS = ("cnn",)
 """Compared, beside the baselines, where nobody names a net."""
 BASELINES = ("ngrams",)
 """Of the nets: a yardstick that always stands beside them."""
+KEPT = ("constant", "blocks")
+"""Names of what stands beside the nets without being one; so are all that begin with `BLEND`."""
+BLEND = "blend-"
 USED = ("data.table", "encoder", "split", "predictor", "train", "calibrate", "report.draws")
 MOST_VALID, MOST_TESTED = 200_000, 500_000
 """Share rows that are valid, and that are tested, unless `[split]` says how many."""
@@ -117,6 +121,7 @@ def make_plan(sections: Sections, config: str = "", *, single: bool = False) -> 
     store = open_store(Path(sections["data"]["table"]))
     if not store.manifest.targets:
         raise DataError(f"{store.folder}: it was packed without targets; pack it again with --target COLUMN")
+    refuse_names([each.name for each in store.manifest.targets])
     drawn, split = divided(store, sections.get("split", {}))
     asked = drafts(sections, DEFAULT_PREDICTORS)
     if single and len(asked) > 1:
@@ -128,9 +133,10 @@ def make_plan(sections: Sections, config: str = "", *, single: bool = False) -> 
     added = [
         _resolved(draft, store, split) for draft in drafts(shared, [kind for kind in BASELINES if kind not in here])
     ]
-    taken = {variant.name for variant in variants} & {variant.name for variant in added}
+    kept = {*KEPT, *(variant.name for variant in added)}
+    taken = [each.name for each in variants if each.name in kept or each.name.startswith(BLEND)]
     if taken:
-        raise ConfigError(f"variant name {min(taken)!r} is kept for the baseline of that kind; give it another name")
+        raise ConfigError(f"variant name {min(taken)!r} is kept for a baseline or a blend; give it another name")
     facts = {"data": data_facts(store), "environment": environment(variants[0].train)}
     baselines = frozenset(variant.name for variant in added)
     plan = StorePlan(store, drawn, [*variants, *added], baselines, config, _findings(store, drawn), facts)
@@ -188,9 +194,10 @@ def divided(store: Store, asked: Settings) -> tuple[ComponentParts, Splitter]:
 def data_facts(store: Store) -> dict[str, Any]:
     """`data.json`: what a run must know of its data to be used again, in the words of tables."""
     manifest = store.manifest
-    values = next(each.sha256 for each in manifest.files if each.name.startswith("values"))
+    files = {each.name: each.sha256 for each in manifest.files if each.name != LEFT_OUT}
+    values = next(sha256 for name, sha256 in files.items() if name.startswith("values"))
     return {
-        "source": {"name": store.folder.name, "format": "store", "sha256": values},
+        "source": {"name": store.folder.name, "format": "store", "sha256": values, "files": files},
         "rows": manifest.rows,
         "roles": {
             "sequences": [manifest.sequence],
@@ -238,9 +245,12 @@ def _reads(predictor: Predictor) -> bool:
 def _findings(store: Store, drawn: ComponentParts) -> tuple[Finding, ...]:
     found = []
     if not drawn.held:
+        why, what = ("it has no components, so ", "name their columns when packing, with --component")
+        if store.manifest.components:
+            why, what = ("", "leave split.kind out")
         message = (
-            f"{store.folder}: it has no components, so rows are tested at random: nothing here says how well molecules of new "
-            "building blocks are told; name their columns when packing, with --component"
+            f"{store.folder}: {why}rows are tested at random: nothing here says how well molecules of new building blocks are "
+            f"told; {what}"
         )
         found.append(finding("no-components", "warning", message))
     for each in store.manifest.targets:

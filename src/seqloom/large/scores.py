@@ -145,6 +145,14 @@ def score(
     return Scored(tuple(found), columns, values, drawn, len(y), tuple(known), tuple(positives), spread)
 
 
+def refuse_names(targets: Sequence[str]) -> None:
+    """ConfigError for targets called as the scores over all of them."""
+    if len(targets) > 1 and {"mean", "micro"} & set(targets):
+        raise ConfigError(
+            "a target of several is called mean or micro, as are the scores over all targets; rename the column"
+        )
+
+
 class Curve:
     """Thresholds of one ranking of the known rows, highest first: those that have a positive at them."""
 
@@ -247,10 +255,7 @@ def _check(
 ) -> None:
     if draws < 0:
         raise ConfigError(f"draws = {draws}: not a number of draws; 1000 is usual")
-    if len(targets) > 1 and {"mean", "micro"} & set(targets):
-        raise ConfigError(
-            "a target of several is called mean or micro, as are the scores over all targets; rename the column"
-        )
+    refuse_names(targets)
     if not predictions or not targets:
         raise ValueError("nothing to score: no model, or no target")
     shapes = {"y": y.shape} | {name: each.shape for name, each in predictions.items()}

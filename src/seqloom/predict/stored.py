@@ -72,6 +72,8 @@ def fit_stored(net: Net, parts: ComponentParts, job: Job) -> Fitted:
     count spans. Where several processes were launched, all call this and all have the net in the end. DataError without training
     or valid rows; LeakError, before anything is learnt from it, for a batch with any other row.
     """
+    if job.settings.class_weight != "none":
+        raise ConfigError("[train] class_weight is not for stores, where all rows count alike; leave it out")
     fabric = open_fabric(job.settings.device, job.settings.precision, divided=True)
     # Here all wait for the last process, for days if need be; devices, which exchange numbers from now on, wait for minutes.
     World.of(fabric).any()
@@ -113,8 +115,7 @@ class StoredStep(Descent):
 
     def __init__(self, module: nn.Module, parts: ComponentParts, job: Job, fabric: Fabric) -> None:
         self.world = World.of(fabric)
-        if self.world.size > 1:
-            sync_norms(module)
+        self.norms = sync_norms(module) if self.world.size > 1 else []
         super().__init__(module, job, fabric)
         self.parts, self.store, self.device = parts, parts.store, fabric.device
         self.order = BlockOrder(self.store, job.settings.batch, job.seed, parts.part("train"))
@@ -154,6 +155,8 @@ class StoredStep(Descent):
         first = self.world.share(len(batch.rows)).start
         for layer in self.drops:
             layer.key += first * GOLDEN  # a place in a mask is told by the sum of its row and the key
+        for norm in self.norms:
+            norm.divided = self.world.divides(len(batch.rows))
         loss = super().update(batch, fabric)["loss"].detach()
         return {"loss": self.world.add(loss) / self.world.size}
 
@@ -172,13 +175,8 @@ class StoredStep(Descent):
         n_own, n_all = (
             int(np.bitwise_count(self.store.packed_labels[rows] & KNOWN).sum()) for rows in (own, batch.rows)
         )
-        whole = len(own) == len(batch.rows)  # fewer rows than processes: all take all of them
-        return (
-            self.fed.labels,
-            self.job.dims,
-            None,
-            torch.tensor(1.0 if whole else self.world.size * n_own / max(n_all, 1)),
-        )
+        counts = self.world.size * n_own / max(n_all, 1) if self.world.divides(len(batch.rows)) else 1.0
+        return self.fed.labels, self.job.dims, None, torch.tensor(counts)
 
     def validate(self) -> Mapping[str, float]:
         """Loss on valid rows, and their primary metric; every process predicts its share of the rows."""

@@ -4,7 +4,8 @@ Blocks of `BLOCK` neighbouring rows come in a keyed order. The rows of this orde
 or more, and of `POOL_BLOCKS` blocks or more; those of a pool are shuffled, sorted by length and cut into batches, and its
 batches come in a keyed order. A batch is thus made of rows from all over a pool, while what is read at a time is a few megabytes
 in long pieces. Nothing is kept from one batch to the next: (seed, epoch, position) says what a batch holds, so a training that
-was cut off goes on in the middle of an epoch, and r of w processes take every w-th batch of the same order whatever w is.
+was cut off goes on in the middle of an epoch, and processes that work apart may take every w-th batch of the same order. (Those
+that train one net together share the rows of each batch.)
 """
 
 from __future__ import annotations

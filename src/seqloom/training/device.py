@@ -16,12 +16,10 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from seqloom.errors import ConfigError
+from seqloom.jobs import launched, refuse_launched
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Variables that a launcher sets for every process."""
 
 
 def open_fabric(device: str, precision: str = "auto", *, divided: bool = False) -> Fabric:
@@ -34,11 +32,8 @@ def open_fabric(device: str, precision: str = "auto", *, divided: bool = False) 
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else it tells what it was asked for
     n_processes = launched()
-    if n_processes > 1 and not divided:
-        raise ConfigError(
-            f"{n_processes} processes were launched (torchrun), and this is learnt by one; type the command without torchrun, or "
-            "pack the table into a store with seqloom pack: training from stores is divided among processes"
-        )
+    if not divided:
+        refuse_launched()
     kind, _, index = resolved_device(device).partition(":")
     numbers: Any = _precision(kind, precision)
     accelerator = "gpu" if kind == "cuda" else kind
@@ -61,11 +56,6 @@ def resolved_device(device: str) -> str:
     return device
 
 
-def launched() -> int:
-    """Processes that a launcher started for this work; 1 without one."""
-    return int(os.environ["WORLD_SIZE"]) if all(os.environ.get(name) for name in LAUNCHED) else 1
-
-
 def _precision(kind: str, precision: str) -> str:
     """As Fabric calls it. Older CUDA devices have bf16 by emulation only, which is slower than 32 bits."""
     if precision == "bf16" and kind == "mps":
@@ -81,6 +71,11 @@ def _launched_fabric(accelerator: str, kind: str, index: str, precision: Any) ->
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     n_here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    if launched() % n_here:
+        raise ConfigError(
+            f"{launched()} processes were launched, {n_here} of them on this machine; every machine needs as many as any "
+            "other: give all of them the same --nproc-per-node"
+        )
     n_devices = torch.cuda.device_count() if kind == "cuda" else n_here
     if index or kind == "mps" or n_here > n_devices:
         found = f"; this machine has {n_devices} for {n_here} processes" if kind == "cuda" else ""

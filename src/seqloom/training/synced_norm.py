@@ -9,19 +9,23 @@ from torch import Tensor, nn
 from seqloom.nn.norm import MaskedBatchNorm
 
 
-def sync_norms(module: nn.Module) -> None:
-    """Every masked batch norm of `module` becomes a synced one in place, with the same weights and buffers."""
+def sync_norms(module: nn.Module) -> list[SyncedBatchNorm]:
+    """Every masked batch norm of `module`, which becomes a synced one in place, with the same weights and buffers."""
     for layer in module.modules():
         if type(layer) is MaskedBatchNorm:
             layer.__class__ = SyncedBatchNorm
+    return [layer for layer in module.modules() if isinstance(layer, SyncedBatchNorm)]
 
 
 class SyncedBatchNorm(MaskedBatchNorm):
     """In training by mean and variance of the kept positions of all processes, which all call it; else as it is alone."""
 
+    divided = True
+    """Whether processes hold different rows. Each norms by itself where all hold the same, which must not count several times."""
+
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, L, D) and mask (B, L) to (B, L, D), 0 where padded."""
-        if not self.training:
+        if not self.training or not self.divided:
             return super().forward(x, mask)
         wide, kept = x.float(), mask.unsqueeze(-1).float()
         sums = _summed(torch.cat([(wide * kept).sum((0, 1)), kept.sum().view(1)]))

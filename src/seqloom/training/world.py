@@ -43,9 +43,13 @@ class World:
 
     def share(self, n_rows: int) -> slice:
         """Its part of `n_rows`, those of all processes side by side; all of them where there are fewer rows than processes."""
-        if n_rows < self.size:
+        if not self.divides(n_rows):
             return slice(0, n_rows)
         return slice(n_rows * self.rank // self.size, n_rows * (self.rank + 1) // self.size)
+
+    def divides(self, n_rows: int) -> bool:
+        """Whether `n_rows` are enough for each process to have some of its own."""
+        return n_rows >= self.size
 
     def add(self, values: Tensor) -> Tensor:
         """Sums over all processes, in place."""

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import seqloom
-from seqloom.errors import ConfigError, DataError, RunError
+from seqloom.errors import ConfigError, DataError, MissingExtra, RunError
 from seqloom.interrupts import deferred
 from seqloom.jobs import is_first, run_all
 from seqloom.simulate import Simulation
@@ -156,3 +156,12 @@ def test_members_of_a_table_are_the_same_whoever_fits_them(tmp_path):
     for fold in range(2):
         place = f"linear/fold-{fold}/seed-0/test.npy"
         np.testing.assert_array_equal(np.load(tmp_path / "alone" / place), np.load(tmp_path / "shared" / place))
+
+
+def lacking(_):
+    raise MissingExtra("this task", "chem")
+
+
+def test_a_library_that_a_process_lacks_is_named():
+    with pytest.raises(MissingExtra, match=r"this task needs .* 'seqloom\[chem\]'"):
+        list(run_all(lacking, [1], "2"))

@@ -25,4 +25,8 @@ class MissingExtra(SeqloomError):
     """An optional library that is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional library; type: pip install 'seqloom[{extra}]'")
+        super().__init__(what, extra)  # both, so that it can travel from one process to another
+
+    def __str__(self) -> str:
+        what, extra = self.args
+        return f"{what} needs an optional library; type: pip install 'seqloom[{extra}]'"

@@ -104,7 +104,11 @@ def _by_ray(function: Callable[[Task], Made], tasks: Sequence[Task]) -> Iterator
         waiting = {remote.remote(task): place for place, task in enumerate(tasks)}
         while waiting:
             (done, *_), _ = ray.wait(list(waiting), num_returns=1)
-            yield waiting.pop(done), ray.get(done)
+            place = waiting.pop(done)
+            try:
+                yield place, ray.get(done)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # its own text is that of a traceback
     finally:
         if started:
             ray.shutdown()

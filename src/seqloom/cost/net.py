@@ -15,8 +15,10 @@ from seqloom.training.settings import TrainSection
 BANDWIDTH = {"cpu": ("gloo", 1e9), "cuda": ("nccl", 2e10)}
 """Bytes a second between two processes of a training: Ethernet of 10 Gbit/s, and PCIe 4.0 without a faster link, both less
 overheads; of the order of what is met, and no more."""
-COUNTS = 3
-"""Times that the parts of all rows are told in a training: training rows, valid rows, rows that are tested."""
+COUNTS = 5
+"""Times that the parts of all rows are told for a member: training rows, valid rows twice, tested rows of both parts."""
+COUNTS_OF_ALL = 4
+"""And once for all members: all parts, tested rows of both, training rows for the baselines."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def _times(train: TrainSection, found: Probed, library: Library, step: Step, dev
     validating = -(-learnt // found.span_rows) * valid * found.predict_seconds / devices
     testing, counting = tested * found.predict_seconds, COUNTS * library.rows * found.count_seconds
     member = learnt * step.total + validating + testing + counting
+    start = found.start_seconds + COUNTS_OF_ALL * library.rows * found.count_seconds
     steps = f"{found.n_steps} steps of {found.batch:,} rows"
     figures = {
         "train_rows": measured(n_train, "rows", f"{_of(found.shares['train'], 1)} of {found.looked_at:,} rows from all over"),
@@ -121,7 +124,7 @@ def _times(train: TrainSection, found: Probed, library: Library, step: Step, dev
         ),
         "members": computed(found.members, "members", "train.seeds x split.inner"),
         "total_seconds": computed(
-            found.members * member + found.start_seconds, "s", f"one after the other, and {found.start_seconds:.1f} s to start"
+            found.members * member + start, "s", f"one after the other, and {start:.1f} s to start"
         ),
         "predicted_per_second": measured(
             1 / found.predict_seconds, "rows/s", f"{found.n_predicted:,} rows, {found.device}"

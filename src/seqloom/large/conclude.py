@@ -15,7 +15,7 @@ import numpy as np
 from seqloom.files import write_json, write_text
 from seqloom.large.baselines import baseline_predictions
 from seqloom.large.blend import Addition, Gap, How, additions, blend, blend_findings
-from seqloom.large.plan import BLEND, StorePlan
+from seqloom.large.plan import BATCH, BLEND, StorePlan
 from seqloom.large.scores import Scored, score
 from seqloom.resample import Floats
 from seqloom.run import Run
@@ -197,7 +197,8 @@ def _training_facts(plan: StorePlan, run: Run) -> dict[str, Any]:
         name: value
         for recipe in (predictor, train)
         for name, value in recipe.model_dump().items()
-        if value != type(recipe).model_fields[name].default and name not in ("rows", "seed", "seeds", "device")
+        if value != (BATCH if name == "batch" else type(recipe).model_fields[name].default)
+        and name not in ("rows", "seed", "seeds", "device")
     }
     rows = train.rows or plan.counts["train"] * max(train.epochs, 1)
     return {"rows": rows, "settings": changed}

@@ -63,7 +63,8 @@ def compare(
     else:
         if launched() > 1:
             raise ConfigError("--jobs: torchrun has started several processes already; leave one of the two out")
-        tasks = [(sections, folder, single, name, member) for name, member in left]
+        data = {**sections["data"], "table": str(plan.store.folder.resolve())}  # others may work in another folder
+        tasks = [({**sections, "data": data}, folder.resolve(), single, name, member) for name, member in left]
         for place, seconds in run_all(_fit_elsewhere, tasks, jobs):
             _done(*left[place], seconds, log, watcher)
     if not first:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def optimise_together(
     states = begin(trainings, folder)
     _refuse_apart(states, folder, world)
     keeper = Keeper(trainings, states, folder if world.is_first else None)
-    with deferred(repeated=world.size > 1) as asked:
+    # Processes that others started are told by these as well as by who ended all of them.
+    told_twice = world.size > 1 or parent_process() is not None
+    with deferred(repeated=told_twice) as asked:
         control = Control(keeper, asked, world, Poll(world))
         while live := [(t, s) for t, s in zip(trainings, states, strict=True) if not s.is_done(t)]:
             _one_epoch(live, together, fabric, control)

@@ -1,6 +1,8 @@
 """What all tests share: the folder of real data, one thread per process, the same examples every time."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ ROOT = Path(__file__).parents[1]
 # read these when they are first imported, which is after this file.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# A shell tells what it starts in the background to leave Ctrl-C alone; what becomes of it is tested nevertheless.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the machine may be busy. Examples do not change from run to run.
 settings.register_profile("seqloom", deadline=None, derandomize=True)

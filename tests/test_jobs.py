@@ -6,28 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import seqloom
+from job_tasks import careful, ended, lacking, plain, refuse, slow, squared
 from seqloom.errors import ConfigError, DataError, MissingExtra, RunError
-from seqloom.interrupts import deferred
 from seqloom.jobs import is_first, run_all
 from seqloom.simulate import Simulation
-
-
-def squared(number):
-    return number * number, os.environ["OMP_NUM_THREADS"]
-
-
-def refuse(number):
-    raise DataError(f"no {number}")
-
-
-def ended(_):
-    os.kill(os.getpid(), 9)
 
 
 def test_each_task_is_done_once_with_its_share_of_the_cores():
@@ -47,25 +34,6 @@ def test_the_error_of_a_task_is_raised():
 def test_a_process_that_is_killed_is_told_as_such():
     with pytest.raises(RunError, match="ended from outside"):
         list(run_all(ended, [1, 2], "2"))
-
-
-def slow(place):
-    """Says that it has begun, and works until it is asked to end, as a training does."""
-    Path(place).touch()
-    with deferred() as asked:
-        while not asked.to_stop:
-            time.sleep(0.01)
-    raise KeyboardInterrupt
-
-
-def careful(place):
-    """Says which process it is, and once it is asked to end works a little longer, as a training does to keep its state."""
-    Path(place).write_text(str(os.getpid()))
-    with deferred() as asked:
-        while not asked.to_stop:
-            time.sleep(0.01)
-        time.sleep(0.5)
-        Path(f"{place}.kept").touch()
 
 
 def test_ctrl_c_of_a_terminal_lets_every_process_keep_its_state(tmp_path):
@@ -140,11 +108,7 @@ def test_other_numbers_of_processes_are_refused(jobs):
 
 def test_ray_does_the_same():
     pytest.importorskip("ray", reason="Ray is not installed")
-    assert {place: square for place, (square, _) in run_all(_plain, [3, 4], "ray")} == {0: 9, 1: 16}
-
-
-def _plain(number):
-    return number * number, ""
+    assert {place: square for place, (square, _) in run_all(plain, [3, 4], "ray")} == {0: 9, 1: 16}
 
 
 def test_members_of_a_table_are_the_same_whoever_fits_them(tmp_path):
@@ -156,10 +120,6 @@ def test_members_of_a_table_are_the_same_whoever_fits_them(tmp_path):
     for fold in range(2):
         place = f"linear/fold-{fold}/seed-0/test.npy"
         np.testing.assert_array_equal(np.load(tmp_path / "alone" / place), np.load(tmp_path / "shared" / place))
-
-
-def lacking(_):
-    raise MissingExtra("this task", "chem")
 
 
 def test_a_library_that_a_process_lacks_is_named():

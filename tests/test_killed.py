@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-import seqloom
+from libraries import packed_library
 from seqloom.files import read_arrays
-from seqloom.library import Library, LibrarySettings, write_library
 
 COMMAND = """
 import sys
@@ -25,9 +24,7 @@ main(sys.argv[1:])
 
 @pytest.mark.slow
 def test_a_training_killed_at_ten_random_moments_ends_in_the_same_bits(tmp_path):
-    write_library(Library.of(LibrarySettings(rows=20_000, active=0.2)), tmp_path / "t.parquet")
-    names = {"target": "target1,target2,target3", "component": "block1,block2,block3"}
-    seqloom.pack([tmp_path / "t.parquet"], tmp_path / "store", sequence="smiles", **names)
+    packed_library(tmp_path, 20_000, noise=0.5)
     asked = ["train", str(tmp_path / "store"), "cnn", "--device", "cpu", "--set", "train.epochs=6"]
     command = [sys.executable, "-c", COMMAND, *asked, "-o"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)

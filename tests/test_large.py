@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from sklearn.metrics import average_precision_score
 
 import seqloom
+from libraries import NAMES, packed_library
 from seqloom.cli import main
 from seqloom.errors import ConfigError, DataError, RunError
 from seqloom.large.baselines import PRIOR_ROWS
@@ -22,15 +23,13 @@ from seqloom.large.plan import make_plan
 from seqloom.library import Library, LibrarySettings, write_library
 from seqloom.store import open_store
 
-NAMES = {"target": "target1,target2,target3", "component": "block1,block2,block3"}
 QUICK = {"train.device": "cpu", "report.draws": 100}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("library")
-    write_library(Library.of(LibrarySettings(rows=12_000, active=0.2, noise=0.0)), folder / "t.parquet")
-    seqloom.pack([folder / "t.parquet"], folder / "store", sequence="smiles", rewrite=["[Dy]=C"], **NAMES)
+    packed_library(folder, rewrite=["[Dy]=C"])
     return folder
 
 

@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import many_processes
-import seqloom
+from libraries import packed_library
 from many_processes import CASES, SPAN_ROWS, parts_of, trained, watched
 from seqloom.errors import ConfigError
 from seqloom.jobs import LAUNCHED
-from seqloom.library import Library, LibrarySettings, write_library
 from seqloom.predict import stored
 from seqloom.training.device import open_fabric
 from seqloom.training.world import Poll, World
@@ -22,11 +21,7 @@ from seqloom.training.world import Poll, World
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("library")
-    write_library(Library.of(LibrarySettings(rows=12_000, active=0.2, noise=0.0)), folder / "t.parquet")
-    names = {"target": "target1,target2,target3", "component": "block1,block2,block3"}
-    seqloom.pack([folder / "t.parquet"], folder / "store", sequence="smiles", **names)
-    return folder / "store"
+    return packed_library(tmp_path_factory.mktemp("library"))
 
 
 def by_two(store, out, *asked):

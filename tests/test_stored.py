@@ -11,10 +11,9 @@ import torch
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-import seqloom
+from libraries import packed_library
 from seqloom.encode.base import Inputs
 from seqloom.errors import ConfigError, DataError, LeakError
-from seqloom.library import Library, LibrarySettings, write_library
 from seqloom.predict import stored
 from seqloom.predict.base import Dims, Examples, Job
 from seqloom.predict.stored import dims_of, fit_stored, predicted
@@ -35,11 +34,7 @@ NETS = ("cnn", "transformer", "mamba", "rnn", "light-attention", "sigmoid")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("library")
-    write_library(Library.of(LibrarySettings(rows=12_000, active=0.2, noise=0.0)), folder / "t.parquet")
-    names = {"target": "target1,target2,target3", "component": "block1,block2,block3"}
-    seqloom.pack([folder / "t.parquet"], folder / "store", sequence="smiles", **names)
-    return open_store(folder / "store")
+    return open_store(packed_library(tmp_path_factory.mktemp("library")))
 
 
 @pytest.fixture(scope="module")

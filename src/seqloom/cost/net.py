@@ -157,7 +157,7 @@ def _together(found: Probed, step: Step, devices: int) -> Figure:
 
 def learnt_rows(train: TrainSection, n_train: float) -> tuple[float, str]:
     """Rows that a member learns from, in all, and what says so."""
-    rows = int(getattr(train, "rows", 0))
+    rows = train.rows
     if rows:
         return rows, f"train.rows = {rows:,}, {rows / max(n_train, 1):.2g} passes"
     epochs = train.epochs or 1

@@ -24,6 +24,7 @@ from seqloom.findings import Finding, finding
 from seqloom.large.scores import refuse_names
 from seqloom.predict.base import Predictor
 from seqloom.predict.net import Net
+from seqloom.predict.stored import refuse_weights
 from seqloom.registry import build, validated
 from seqloom.run import Member
 from seqloom.sections import PLAIN_SECTIONS, Sections, Settings, refuse_others
@@ -228,8 +229,7 @@ def _resolved(draft: Draft, store: Store, split: Splitter) -> Variant:
     plain = {key: validated(cls, given[key], f"[{key}]") for key, cls in PLAIN_SECTIONS.items()}
     assert isinstance(plain["train"], TrainSection)
     assert isinstance(plain["calibrate"], CalibrateSection)
-    if plain["train"].class_weight != "none":
-        raise ConfigError("[train] class_weight is not for stores, where all rows count alike; leave it out")
+    refuse_weights(plain["train"])
     if plain["calibrate"].method == "auto":  # steps, as isotonic has them, would make ties among what is ranked
         plain["calibrate"] = CalibrateSection(method="platt")
     plain["data"] = DataSection(table=store.folder.as_posix(), sequence=(store.manifest.sequence,))

@@ -60,12 +60,17 @@ class MaskedBatchNorm(nn.Module):
         )
         return unpacked(normed, places).view(x.shape)
 
+    def summed(self, values: Tensor) -> Tensor:
+        """Sums over rows, which a layer of several processes adds up over all of them."""
+        return values
+
     def _masked(self, x: Tensor, kept: Tensor) -> Tensor:
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        n = kept.sum()
+        sums = self.summed(torch.cat([(wide * kept).sum((0, 1)), kept.sum().to(wide.dtype).view(1)]))
+        n = sums[-1].detach()
         several, total = n > 1, n.clamp(min=1)
-        own = (wide * kept).sum((0, 1)) / total
-        spread = ((wide - own).square() * kept).sum((0, 1)) / total
+        own = sums[:-1] / total
+        spread = self.summed(((wide - own).square() * kept).sum((0, 1))) / total
         with torch.no_grad():
             share = self.momentum * several
             self.mean += (own.detach() - self.mean) * share

@@ -32,6 +32,7 @@ from seqloom.store.subset import Subset
 from seqloom.training.device import open_fabric
 from seqloom.training.loop import optimise
 from seqloom.training.memory import kept_memory
+from seqloom.training.settings import TrainSection
 from seqloom.training.step import Training
 from seqloom.training.synced_norm import sync_norms
 from seqloom.training.world import World
@@ -72,8 +73,7 @@ def fit_stored(net: Net, parts: ComponentParts, job: Job) -> Fitted:
     count spans. Where several processes were launched, all call this and all have the net in the end. DataError without training
     or valid rows; LeakError, before anything is learnt from it, for a batch with any other row.
     """
-    if job.settings.class_weight != "none":
-        raise ConfigError("[train] class_weight is not for stores, where all rows count alike; leave it out")
+    refuse_weights(job.settings)
     fabric = open_fabric(job.settings.device, job.settings.precision, divided=True)
     # Here all wait for the last process, for days if need be; devices, which exchange numbers from now on, wait for minutes.
     World.of(fabric).any()
@@ -93,6 +93,12 @@ def fit_stored(net: Net, parts: ComponentParts, job: Job) -> Fitted:
     if job.folder is not None and step.world.is_first:
         pq.write_table(pa.Table.from_pylist([vars(line) for line in curve]), job.folder / "curves.parquet")
     return FittedNet(step.bare, job.dims, fabric.device)
+
+
+def refuse_weights(settings: TrainSection) -> None:
+    """ConfigError for weights of classes, which a training from a store would pass over."""
+    if settings.class_weight != "none":
+        raise ConfigError("[train] class_weight is not for stores, where all rows count alike; leave it out")
 
 
 def predicted(model: Fitted, store: Store, rows: Subset) -> Iterator[tuple[np.ndarray, np.ndarray]]:

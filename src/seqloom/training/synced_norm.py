@@ -27,19 +27,14 @@ class SyncedBatchNorm(MaskedBatchNorm):
         """x (B, L, D) and mask (B, L) to (B, L, D), 0 where padded."""
         if not self.training or not self.divided:
             return super().forward(x, mask)
-        wide, kept = x.float(), mask.unsqueeze(-1).float()
-        sums = _summed(torch.cat([(wide * kept).sum((0, 1)), kept.sum().view(1)]))
-        n = sums[-1].detach()
-        several, total = n > 1, n.clamp(min=1)
-        own = sums[:-1] / total
-        spread = _summed(((wide - own).square() * kept).sum((0, 1))) / total
-        with torch.no_grad():
-            share = self.momentum * several
-            self.mean += (own.detach() - self.mean) * share
-            self.variance += (spread.detach() * total / (total - 1).clamp(min=1) - self.variance) * share
-        mean, variance = torch.where(several, own, self.mean), torch.where(several, spread, self.variance)
-        normed = (wide - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
-        return (normed * kept).to(x.dtype)
+        return self._masked(x, mask.unsqueeze(-1))
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Over the rows of all processes, where these are different ones."""
+        if not self.training or not self.divided:
+            return values
+        out: Tensor = _Summed.apply(values)  # type: ignore[no-untyped-call]
+        return out
 
 
 class _Summed(torch.autograd.Function):
@@ -56,8 +51,3 @@ class _Summed(torch.autograd.Function):
         gradient = gradient.clone()
         dist.all_reduce(gradient)
         return gradient
-
-
-def _summed(values: Tensor) -> Tensor:
-    out: Tensor = _Summed.apply(values)  # type: ignore[no-untyped-call]
-    return out

@@ -156,6 +156,9 @@ def test_a_store_without_components_is_tested_at_random_and_says_so(folder, tmp_
     assert "blocks" not in lines(result)
     found = CliRunner().invoke(main, ["report", str(tmp_path / "run"), "--json"])
     assert json.loads(found.stdout)["verdict"] == result.verdict
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "drawn at random" in page
+    assert "in other combinations" not in page
 
 
 @pytest.mark.parametrize(

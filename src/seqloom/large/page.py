@@ -182,7 +182,8 @@ def _colour(place: int) -> str:
 
 
 def _rows(board: Mapping[str, Any]) -> Part:
-    rows = tuple((part, f"{facts['rows']:,}", MEANS[part]) for part, facts in board["parts"].items() if facts["rows"])
+    means = MEANS if board["held_out"] else {**MEANS, "share": "tested: drawn at random"}
+    rows = tuple((part, f"{facts['rows']:,}", means[part]) for part, facts in board["parts"].items() if facts["rows"])
     return Part(
         "Which rows did what", tables=(Listing("Rows by part.", ("part", "rows", "are"), rows, frozenset({"rows"})),)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from seqloom.generation.settings import PLAIN as GENERATOR_SECTIONS
 from seqloom.registry import FOLDERS, Field, available, describe, fields_of
 from seqloom.sections import PLAIN_SECTIONS
 
@@ -11,7 +12,7 @@ HEAD = """# Settings
 Every setting of the experiment file, and so of `--set section.key=value`. `seqloom describe FAMILY KIND` shows the same
 of one kind. This page is written by `python docs/settings.py` from the classes themselves.
 """
-SECTION_OF = {"splitter": "split", "encoder": "encoder", "predictor": "predictor"}
+SECTION_OF = {"splitter": "split", "encoder": "encoder", "predictor": "predictor", "generator": "generator"}
 
 
 def page() -> str:
@@ -19,6 +20,9 @@ def page() -> str:
     parts = [HEAD]
     for section, cls in PLAIN_SECTIONS.items():
         parts += [f"## [{section}]", (cls.__doc__ or "").strip().splitlines()[0], "\n".join(table(fields_of(cls)))]
+    for section, cls in GENERATOR_SECTIONS.items():
+        if section != "data":  # which is the same for all
+            parts += [f"## [{section}] of generators", " ".join((cls.__doc__ or "").split()), "\n".join(table(fields_of(cls)))]
     for family in FOLDERS:
         parts += [
             f"## [{SECTION_OF[family]}]",

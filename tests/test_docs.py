@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqloom.cli import main
+from seqloom.generation.settings import GENERATORS
+from seqloom.generation.settings import PLAIN as GENERATOR_SECTIONS
 from seqloom.registry import FOLDERS, available, fields_of
 from seqloom.sections import PLAIN_SECTIONS, SECTIONS
 
@@ -27,7 +29,7 @@ def test_every_verb_is_in_the_readme_and_on_the_command_line_page(page):
 
 def test_every_kind_and_every_section_is_named_somewhere():
     everything = "\n".join(PAGES.values())
-    for section in SECTIONS:
+    for section in (*SECTIONS, *GENERATORS.sections):
         assert f"[{section}]" in everything, section
     for family in FOLDERS:
         for kind in available(family):
@@ -44,10 +46,12 @@ def test_every_key_of_the_plain_sections_is_documented_in_the_reference():
 def test_no_page_speaks_of_settings_that_do_not_exist():
     for page, text in PAGES.items():
         for section, key in re.findall(r"--(?:set|vary|grid) (\w+)\.(\w+)=", text):
+            if section in GENERATOR_SECTIONS and key in GENERATOR_SECTIONS[section].model_fields:
+                continue
             if section in PLAIN_SECTIONS:
                 assert key in PLAIN_SECTIONS[section].model_fields, f"{page}: {section}.{key}"
             else:
-                assert section in SECTIONS or section == "section", f"{page}: {section}.{key}"
+                assert section in (*SECTIONS, "generator", "section"), f"{page}: {section}.{key}"
 
 
 @pytest.mark.slow

@@ -13,11 +13,11 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     "errors findings interrupts files jobs splitmix registry alphabet tokens connected metrics stats interval chance resample bootstrap verdict",
     "read canonical where roles store lookup table mutation chemistry patch check replicates censored joined calibrate",
-    "target similarity split encode summary rule simulate blocks library domain training_rows uncertainty answers shift positions",
+    "target similarity split encode quality summary rule simulate ancestry blocks library domain training_rows uncertainty answers shift positions",
     "nn training predict generate",
     "sections drafts config environment run model plan folds held_out experiment evaluation slices conclude prediction shards cost inspection division compare"
-    " ensemble nested rates explain compress report large",
-    "api estimators show show_explain show_store options cli serve __init__ __main__",
+    " ensemble nested rates explain compress report large generation",
+    "api estimators show show_explain show_store show_generate options cli_generate cli serve __init__ __main__",
 )
 """From the lowest up; a name stands for the module or folder and all inside it. A module imports from its own
 line and from the lines above it, which are lower layers."""

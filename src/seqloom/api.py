@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from seqloom.errors import ConfigError
 from seqloom.experiment import Result, Watcher
 from seqloom.experiment import compare as _compare
 from seqloom.model import Model
-from seqloom.sections import Sections, override, parse_value, read_toml, slug, split_values
+from seqloom.sections import Sections, config_text, default_folder, listed, override, sections_of
 from seqloom.store.layout import is_store
 
 FLAGS = {
@@ -106,10 +105,11 @@ def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | N
 
 
 def simulate(what: str, out: str | Path, **given: Any) -> dict[str, Any]:
-    """Write a table of `peptides` or of a `library` whose right answer is known; the keys of `simulate --json`.
+    """Write a table of `peptides`, a `library` or a `family` whose right answer is known; the keys of `simulate --json`.
 
-    `given`: settings of `seqloom.simulate.Simulation`, or of `seqloom.library.LibrarySettings`.
+    `given`: settings of `seqloom.simulate.Simulation`, `seqloom.library.LibrarySettings` or `seqloom.ancestry.FamilySettings`.
     """
+    from seqloom.ancestry import FamilySettings
     from seqloom.library import Library, LibrarySettings, write_library
     from seqloom.prediction import write_table
     from seqloom.registry import validated
@@ -125,6 +125,11 @@ def simulate(what: str, out: str | Path, **given: Any) -> dict[str, Any]:
             f"of {library.n_products:,} products of {len(blocks.acids):,} amino acids and {len(blocks.amines):,} amines"
         )
         return {**facts, "rows": settings.rows, "text": text, "settings": settings.model_dump(), "findings": []}
+    if what == "family":
+        family = validated(FamilySettings, given, "simulate family")
+        write_table(family.table(), out)
+        text = f"of {family.clades} clades, {family.couplings} pairs of columns change together"
+        return {**facts, "rows": family.rows, "text": text, "settings": family.model_dump(), "findings": []}
     simulation = validated(Simulation, given, "simulate")
     write_table(simulation.table(), out)
     rule = simulation.rule
@@ -178,44 +183,5 @@ def _sections(
     sections = override(sections, changes)
     for name, axes in (("vary", vary), ("grid", grid)):
         if axes:
-            sections[name] = {**sections.get(name, {}), **{key: _listed(values) for key, values in axes.items()}}
+            sections[name] = {**sections.get(name, {}), **{key: listed(values) for key, values in axes.items()}}
     return sections, data
-
-
-def _listed(values: Any) -> list[Any]:
-    """Values of an axis, also written `a,b` as on the command line."""
-    return [parse_value(value) for value in split_values(values)] if isinstance(values, str) else list(values)
-
-
-def sections_of(source: Any) -> tuple[Sections, Any]:
-    """Sections of an experiment file, or of a table alone; and the DataFrame, if it is one."""
-    if not isinstance(source, str | Path):
-        return {"data": {}}, source
-    if str(source).endswith(".toml"):
-        return read_toml(Path(source)), None
-    return {"data": {"table": str(source)}}, None
-
-
-def config_text(source: Any, sections: Sections) -> str:
-    """What the user wrote: the experiment file byte for byte, below it what its base and flags make of it; or flags as TOML."""
-    import tomli_w
-
-    asked = tomli_w.dumps(sections)
-    if not (isinstance(source, str | Path) and str(source).endswith(".toml")):
-        return asked
-    text = Path(source).read_text("utf-8")
-    if "base" not in tomllib.loads(text) and read_toml(Path(source)) == sections:
-        return text
-    whole = "".join(f"# {line}\n" for line in asked.splitlines())
-    return f"{text}\n# with its base and command-line settings, all in all:\n{whole}"
-
-
-def default_folder(source: Any, sections: Sections) -> Path:
-    """`runs/<name of the file>[-<target>]`."""
-    if not isinstance(source, str | Path):
-        return Path("runs") / "table"
-    path = Path(str(source).removeprefix("data:"))
-    stem = path.name.partition(".")[0] or path.parent.name
-    target = sections.get("target", {}).get("column", []) if path.suffix != ".toml" else []
-    named = target.split(",") if isinstance(target, str) else list(target)
-    return Path("runs") / slug("-".join([stem, *named[:2]]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from seqloom.cli_generate import generate
 from seqloom.errors import ConfigError
 from seqloom.options import (
     Verbs,
@@ -50,9 +51,8 @@ def inspect(
     **flags: str | None,
 ) -> None:
     """What is in TABLE: roles of columns, alphabets, lengths, targets, and what looks odd. Of a store: what is in it."""
-    from seqloom.api import sections_of
     from seqloom.inspection import inspect as look
-    from seqloom.sections import refuse_others
+    from seqloom.sections import refuse_others, sections_of
     from seqloom.show import echo_json, inspected
 
     if _is_store(table):
@@ -100,9 +100,8 @@ def split(
 
     Without --by: what suits the table best, by similarity where that can be.
     """
-    from seqloom.api import sections_of
     from seqloom.division import divide
-    from seqloom.sections import override
+    from seqloom.sections import override, sections_of
     from seqloom.show import divided, echo_json
 
     sections, _ = sections_of(table)
@@ -323,7 +322,12 @@ def report(folder: Path, confusion: tuple[str, ...], json_: bool) -> None:
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["peptides", "library"]), default="peptides", metavar="[peptides|library]")
+@click.argument(
+    "what",
+    type=click.Choice(["peptides", "library", "family"]),
+    default="peptides",
+    metavar="[peptides|library|family]",
+)
 @click.option("--rows", type=int, help="Rows.")
 @click.option(
     "--rule",
@@ -335,6 +339,9 @@ def report(folder: Path, confusion: tuple[str, ...], json_: bool) -> None:
 )
 @click.option("--active", type=float, help="Of a library: share of products that are active.")
 @click.option("--noise", type=float, help="hard: share of labels flipped; else standard deviation of noise.")
+@click.option("--clades", type=int, help="Of a family: groups of closer relatives.")
+@click.option("--couplings", type=int, help="Of a family: pairs of columns that change together.")
+@click.option("--length", type=int, help="Of a family: columns.")
 @click.option("--long", is_flag=True, default=None, help="Of a library: a row for each product and target.")
 @click.option("--seed", type=int, help="Seed.")
 @click.option(
@@ -342,7 +349,7 @@ def report(folder: Path, confusion: tuple[str, ...], json_: bool) -> None:
 )
 @as_json
 def simulate(what: str, out: Path, json_: bool, **flags: Any) -> None:
-    """A table whose right answer is known: peptides with a planted rule, or products of a library with planted activity."""
+    """A table whose right answer is known: peptides with a planted rule, products of a library, or a family of proteins."""
     from seqloom.api import simulate as write
     from seqloom.show import echo_json
 
@@ -396,8 +403,8 @@ def plan(
     Of each net (cnn, transformer and mamba unless others are named) some seconds of real steps are made, on rows of the STORE
     or of the first rows of TABLEs, packed for the time being. Nothing is left behind.
     """
-    from seqloom.api import sections_of
     from seqloom.cost.plan import plan as run
+    from seqloom.sections import sections_of
     from seqloom.show import echo_json
     from seqloom.show_store import RowsBar, planned
 
@@ -468,6 +475,8 @@ def _predict_many(
     if facts["unread"]:
         sys.exit(1)
 
+
+main.add_command(generate)
 
 if __name__ == "__main__":
     main()

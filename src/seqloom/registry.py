@@ -21,7 +21,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from seqloom.errors import ConfigError
 
-FOLDERS = {"predictor": "seqloom.predict", "encoder": "seqloom.encode", "splitter": "seqloom.split"}
+FOLDERS = {
+    "predictor": "seqloom.predict",
+    "encoder": "seqloom.encode",
+    "splitter": "seqloom.split",
+    "generator": "seqloom.generate",
+}
 
 
 class Recipe(BaseModel):

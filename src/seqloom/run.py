@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,14 @@ from seqloom.files import locked, read_json, write_arrays, write_json, write_tex
 from seqloom.predict.base import Dims, Fitted
 from seqloom.sections import Sections, difference
 from seqloom.target import Target
+
+
+class Named(Protocol):
+    """What has a name, as variants of all kinds of experiments have."""
+
+    @property
+    def name(self) -> str:
+        """`[a-z0-9-]`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class Run:
         return sorted(found, key=lambda member: (member.fold, member.seed))
 
 
-def run_folders(variants: Sequence[Variant], folder: Path, *, single: bool) -> dict[str, Path]:
+def run_folders(variants: Sequence[Named], folder: Path, *, single: bool) -> dict[str, Path]:
     """The run folder of each variant by its name; where one is wanted, its run is the folder itself, and others stand below."""
     if not single:
         return {variant.name: folder / variant.name for variant in variants}

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -44,22 +44,40 @@ PLAIN_SECTIONS: Mapping[str, type[Recipe]] = {
     "data": DataSection, "target": TargetSection, "train": TrainSection, "calibrate": CalibrateSection,
     "report": ReportSection,
 }  # fmt: skip
-PATHS = (
-    ("data", "table"), ("data", "test"), ("data", "patch"), ("data", "wild_type"), ("encoder", "path"), ("split", "table"),
+
+
+class Frame(NamedTuple):
+    """How experiment files of one kind are laid out."""
+
+    sections: tuple[str, ...]
+    main: str
+    """The section whose `kind` names a variant that has no other name."""
+    varied: tuple[str, ...]
+    """Sections that may differ between variants of one experiment."""
+    paths: tuple[tuple[str, str], ...]
+    """Settings that name files."""
+
+
+PREDICTORS = Frame(
+    sections=SECTIONS,
+    main="predictor",
+    varied=("target", "encoder", "predictor", "train", "calibrate"),
+    paths=(
+        ("data", "table"), ("data", "test"), ("data", "patch"), ("data", "wild_type"), ("encoder", "path"), ("split", "table"),
+    ),
 )  # fmt: skip
-"""Settings that name files."""
 
 
-def read_toml(path: Path) -> Sections:
+def read_toml(path: Path, frame: Frame = PREDICTORS) -> Sections:
     """The sections of an experiment file; paths in it are taken from the file's own folder.
 
     A file that begins with `base = "other.toml"` has all of that file, its own settings over it; `[[variant]]`, `[vary]` and
     `[grid]` of its own take the place of the base's.
     """
-    return _read_toml(path, ())
+    return _read_toml(path, frame, ())
 
 
-def _read_toml(path: Path, above: tuple[Path, ...]) -> Sections:
+def _read_toml(path: Path, frame: Frame, above: tuple[Path, ...]) -> Sections:
     """The sections of a file, `above` being the files that build on it."""
     try:
         sections: Sections = tomllib.loads(path.read_text("utf-8"))
@@ -68,8 +86,8 @@ def _read_toml(path: Path, above: tuple[Path, ...]) -> Sections:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     base = sections.pop("base", None)
-    refuse_unknown_sections(sections)
-    for section, key in PATHS:
+    refuse_unknown_sections(sections, frame)
+    for section, key in frame.paths:
         value = sections.get(section, {}).get(key)
         if key == "wild_type" and isinstance(value, str) and is_sequence(value):
             continue
@@ -86,15 +104,15 @@ def _read_toml(path: Path, above: tuple[Path, ...]) -> Sections:
     beneath = path.parent / base
     if beneath.resolve() in {each.resolve() for each in (*above, path)}:
         raise ConfigError(f"{path}: base = {base!r}: files build on each other in a circle")
-    return _over(_read_toml(beneath, (*above, path)), sections)
+    return _over(_read_toml(beneath, frame, (*above, path)), sections, frame)
 
 
-def _over(base: Sections, own: Sections) -> Sections:
+def _over(base: Sections, own: Sections, frame: Frame) -> Sections:
     """Own settings over those of the base; a section of another kind takes over none of the base's keys."""
     spread = any(name in own for name in SPREADS)
     merged = {name: value for name, value in base.items() if name not in SPREADS or not spread}
     for name, value in own.items():
-        merged[name] = over(base.get(name, {}), value) if name in SECTIONS else value
+        merged[name] = over(base.get(name, {}), value) if name in frame.sections else value
     return merged
 
 
@@ -110,16 +128,16 @@ def _beside(path: Path, value: str) -> str:
     return value if value.startswith("data:") or PurePath(value).is_absolute() else (path.parent / value).as_posix()
 
 
-def override(sections: Sections, changes: Mapping[str, Any]) -> Sections:
+def override(sections: Sections, changes: Mapping[str, Any], frame: Frame = PREDICTORS) -> Sections:
     """`sections` with `section.key` values replaced."""
     merged = {name: dict(value) if isinstance(value, dict) else value for name, value in sections.items()}
     for dotted, value in changes.items():
         section, _, key = dotted.partition(".")
         if not key:
-            raise ConfigError(f"--set {dotted}: write section.key=value; sections: {', '.join(SECTIONS)}")
-        if section not in SECTIONS:
+            raise ConfigError(f"--set {dotted}: write section.key=value; sections: {', '.join(frame.sections)}")
+        if section not in frame.sections:
             raise ConfigError(
-                f"--set {dotted}: no section {section!r}{nearest(section, SECTIONS)}; sections: {', '.join(SECTIONS)}"
+                f"--set {dotted}: no section {section!r}{nearest(section, frame.sections)}; sections: {', '.join(frame.sections)}"
             )
         merged.setdefault(section, {})[key] = value
     return merged
@@ -162,10 +180,10 @@ def refuse_others(sections: Sections, used: Sequence[str], who: str) -> None:
         raise ConfigError(f"{', '.join(unused)}: {who} takes settings of {', '.join(used)} only; leave it out")
 
 
-def refuse_unknown_sections(sections: Sections) -> None:
+def refuse_unknown_sections(sections: Sections, frame: Frame = PREDICTORS) -> None:
+    known = (*frame.sections, *SPREADS)
     for name, value in sections.items():
-        if name not in (*SECTIONS, *SPREADS):
-            known = (*SECTIONS, *SPREADS)
+        if name not in known:
             raise ConfigError(f"no section [{name}]{nearest(name, known)}; sections: {', '.join(known)}")
         if name == "variant" and not (isinstance(value, list) and all(isinstance(each, dict) for each in value)):
             raise ConfigError("variants are written as [[variant]], with two brackets")
@@ -189,3 +207,42 @@ def slug(text: str) -> str:
     if not name:
         raise ConfigError(f"{text!r} cannot be made a name of letters, digits and hyphens")
     return name
+
+
+def listed(values: Any) -> list[Any]:
+    """Values of an axis, also written `a,b` as on the command line."""
+    return [parse_value(value) for value in split_values(values)] if isinstance(values, str) else list(values)
+
+
+def sections_of(source: Any, frame: Frame = PREDICTORS) -> tuple[Sections, Any]:
+    """Sections of an experiment file, or of a table alone; and the DataFrame, if it is one."""
+    if not isinstance(source, str | Path):
+        return {"data": {}}, source
+    if str(source).endswith(".toml"):
+        return read_toml(Path(source), frame), None
+    return {"data": {"table": str(source)}}, None
+
+
+def config_text(source: Any, sections: Sections, frame: Frame = PREDICTORS) -> str:
+    """What the user wrote: the experiment file byte for byte, below it what its base and flags make of it; or flags as TOML."""
+    import tomli_w
+
+    asked = tomli_w.dumps(sections)
+    if not (isinstance(source, str | Path) and str(source).endswith(".toml")):
+        return asked
+    text = Path(source).read_text("utf-8")
+    if "base" not in tomllib.loads(text) and read_toml(Path(source), frame) == sections:
+        return text
+    whole = "".join(f"# {line}\n" for line in asked.splitlines())
+    return f"{text}\n# with its base and command-line settings, all in all:\n{whole}"
+
+
+def default_folder(source: Any, sections: Sections) -> Path:
+    """`runs/<name of the file>[-<target>]`."""
+    if not isinstance(source, str | Path):
+        return Path("runs") / "table"
+    path = Path(str(source).removeprefix("data:"))
+    stem = path.name.partition(".")[0] or path.parent.name
+    target = sections.get("target", {}).get("column", []) if path.suffix != ".toml" else []
+    named = target.split(",") if isinstance(target, str) else list(target)
+    return Path("runs") / slug("-".join([stem, *named[:2]]))

@@ -8,12 +8,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from seqloom.errors import DataError
+from seqloom.errors import ConfigError, DataError
 from seqloom.findings import Finding
 from seqloom.registry import register
 from seqloom.similarity.effort import Search
 from seqloom.similarity.rows import alike_groups
-from seqloom.split.base import Partition
+from seqloom.split.base import TEST, TRAIN, VALID, Partition
+from seqloom.split.deal import INNER_SHARE, deal
 from seqloom.split.inputs import joined, seen_groups
 from seqloom.split.random import DealtSplitter
 from seqloom.table import Table
@@ -40,6 +41,10 @@ class SimilaritySplit(DealtSplitter):
     """words aligns pairs that share words; auto also short sequences, which share few words even when alike, with all others
     as long as that takes some seconds; exact aligns all pairs; mmseqs is auto, and what mmseqs2 (on the PATH) proposes."""
 
+    largest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Components of more than this share of the rows are trained on, and neither tested nor valid, so that what is held out is of
+    many kinds rather than one large relation; one fold only."""
+
     def strata(self, strata: np.ndarray | None) -> np.ndarray | None:
         """The classes."""
         return strata
@@ -63,7 +68,23 @@ class SimilaritySplit(DealtSplitter):
             raise DataError(self._one_component(table, units, sizes))
         if self.folds > 1 and not leaves_enough(sizes, 1 / self.folds):
             raise DataError(self._one_component(table, units, sizes))
-        return super().assign(table, strata)
+        return super().assign(table, strata) if self.largest == 1 else self._of_small(units, sizes, strata)
+
+    def _of_small(self, units: np.ndarray, sizes: np.ndarray, strata: np.ndarray | None) -> Partition:
+        """Test and valid rows from components that are not too large; of larger ones where those are too few."""
+        if self.folds > 1 or self.inner > 1:
+            raise ConfigError(f"[split] largest = {self.largest:g} is for one fold; leave it out, or folds and inner")
+        n_rows, shares = len(units), [self.test, (1 - self.test) * INNER_SHARE]
+        largest = self.largest
+        while (small := np.flatnonzero(sizes[units] <= largest * n_rows)).size < 1.5 * sum(
+            shares
+        ) * n_rows and largest < 1:
+            largest *= 2
+        wanted = [each * n_rows / max(small.size, 1) for each in shares]
+        parts = deal(units[small], None if strata is None else strata[small], [1 - sum(wanted), *wanted], self.seed)
+        roles = np.full(n_rows, TRAIN, np.int8)
+        roles[small] = np.array([TRAIN, TEST, VALID], np.int8)[parts]
+        return Partition(roles[None])
 
     @property
     def guarantee(self) -> str:

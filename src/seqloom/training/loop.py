@@ -9,6 +9,7 @@ end. Where several processes train one net together, each runs this loop; what t
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
@@ -103,6 +104,7 @@ def _one_by_one(steps: Sequence[Step], batches: Sequence[Any], fabric: Fabric) -
 
 def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fabric: Fabric, control: Control) -> None:
     """One epoch of every training in hand, or what was left of it; KeyboardInterrupt between two steps if that is asked."""
+    started = time.monotonic()
     trainings, states = [training for training, _ in live], [state for _, state in live]
     first = max(state.steps for state in states)
     if len(live) == 1:  # for what draws from torch's own stream; several trainings cannot share one
@@ -133,6 +135,7 @@ def _one_epoch(live: Sequence[tuple[Training, Progress]], together: Together, fa
     for training, state, loss in zip(trainings, states, losses, strict=True):
         n_batches = max(training.step.n_batches, 1)
         _close_epoch(training, state, float(loss) / n_batches, state.rate / n_batches, control.world)
+        state.seconds += time.monotonic() - started
 
 
 def _stream_seed(training: Training, state: Progress) -> int:
@@ -147,7 +150,7 @@ def _before_update(training: Training, state: Progress, number: int, layers_of: 
         rekey_layers(layers, training.seed, state.epoch, number)
     groups = [group for optimizer in step.optimizers.values() for group in optimizer.param_groups]
     for group in groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_share", 1.0)
     return float(groups[0]["lr"]) if groups else rate
 
 
@@ -185,6 +188,8 @@ def _close_epoch(training: Training, state: Progress, loss: float, rate: float, 
         state.stale += 1
     if last:
         put(step, last)
+    if step.recovered(state.best):
+        state.mean = {key: value.clone() for key, value in state.best.items()} if state.mean else {}
 
 
 def _end(training: Training, state: Progress) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from seqloom.training.step import Epoch, Step, Training
 
 FILE = "state.safetensors"
-NUMBERS = ("epoch", "stale", "best_loss", "updates", "steps", "loss", "rate")
+NUMBERS = ("epoch", "stale", "best_loss", "updates", "steps", "loss", "rate", "seconds")
 
 
 @dataclass
@@ -42,12 +42,15 @@ class Progress:
     """Sum of their losses."""
     rate: float = 0.0
     """Sum of their rates."""
+    seconds: float = 0.0
+    """That the epochs done have taken."""
     stream: dict[str, Tensor] = field(default_factory=dict)
     """Where torch's own streams of random numbers stood after them."""
 
     def is_done(self, training: Training) -> bool:
-        """Whether no epoch is left, or the valid loss has not fallen for too long."""
-        return self.epoch >= training.epochs or self.stale >= training.settings.patience
+        """Whether no epoch is left, no time, or the valid loss has not fallen for too long."""
+        late = self.seconds >= training.seconds
+        return self.epoch >= training.epochs or self.stale >= training.settings.patience or late
 
 
 class Keeper:

@@ -17,7 +17,7 @@ FIRST_RATE = 0.04
 def learning_rate(settings: TrainSection, epoch: float, epochs: int) -> float:
     """The rate at `epoch` of `epochs`, both counted from 0, fractions of an epoch being steps of it.
 
-    Rates rise with every step in a warm-up and in `one-cycle`; elsewhere they change with the epoch. Epochs of the schedule count
+    Rates change with every step in a warm-up, in `linear` and in `one-cycle`; elsewhere they change with the epoch. Epochs of the schedule count
     from the end of the warm-up.
     """
     if epoch < settings.warmup:
@@ -32,6 +32,8 @@ def _share(schedule: str, e: int, done: float, epochs: int) -> float:
         return 1.0
     if schedule == "cosine":
         return 1.0 if epochs == 1 else LAST_RATE + (1 - LAST_RATE) * _fall(e / (epochs - 1))
+    if schedule == "linear":
+        return 1 - done
     if schedule == "one-cycle":
         if done < RISE:
             return FIRST_RATE + (1 - FIRST_RATE) * (1 - _fall(done / RISE))

@@ -37,6 +37,10 @@ class Step(ABC):
     def validate(self) -> Mapping[str, float]:
         """Numbers after an epoch. `valid_loss` decides when to stop and which weights are kept."""
 
+    def recovered(self, best: Mapping[str, Tensor]) -> bool:
+        """Whether the step found itself astray after this epoch and put back the weights `best`, to go on from there; never here."""
+        return False
+
 
 Together = Callable[[Sequence[Step], Sequence[Any], "Fabric"], Sequence[Tensor]]
 """Makes one step of several trainings from a batch of each; gives the loss of each, left on the device."""
@@ -55,6 +59,8 @@ class Training:
     """By which its state is found again among that of the trainings beside it."""
     progress: Callable[[int, int], None] | None = None
     """Told (epochs done, epochs at most)."""
+    seconds: float = math.inf
+    """Of work after which no epoch is begun."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ clean:
 
 .venv/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing seqloom and what its tests need into .venv (a few minutes the first time)"
-	@$(INSTALL) -e '.[dev,boost,chem,fast]'
+	@$(INSTALL) -e '.[dev,boost,chem,family,fast]'
 	@touch .venv/.core $@
 
 .venv/.docs: pyproject.toml constraints.txt | $(BIN)/python

@@ -13,8 +13,7 @@ from seqloom.alphabet import ALPHABETS, DNA, PROTEIN, SMILES
 from seqloom.errors import ConfigError
 from seqloom.generate.autoregressive import Autoregressive, AutoregressiveSampler
 from seqloom.generate.base import Dims, Job, Naturals
-from seqloom.generate.causal import turned, turns
-from seqloom.generate.decode import BLOCK
+from seqloom.generate.causal import ROWS, turned, turns
 from seqloom.generate.ngram import Ngram
 from seqloom.generate.settings import GeneratorTraining
 from seqloom.registry import available, build
@@ -163,10 +162,10 @@ def test_samples_come_as_often_as_their_likelihood_says(net, temperature):
 @pytest.mark.parametrize("net", NETS)
 def test_the_first_samples_of_more_are_those_of_fewer(net):
     sampler = untrained(net, ending=1.0, n_conditions=2)
-    conditions = np.random.default_rng(0).normal(size=(BLOCK + 30, 2)).astype(np.float32)
-    many = DNA.decode(sampler.sample(BLOCK + 30, 7, conditions=conditions))
-    assert len(set(many)) > BLOCK / 2
-    for n in (1, 20, BLOCK, BLOCK + 1):
+    conditions = np.random.default_rng(0).normal(size=(ROWS + 30, 2)).astype(np.float32)
+    many = DNA.decode(sampler.sample(ROWS + 30, 7, conditions=conditions))
+    assert len(set(many)) > ROWS / 2
+    for n in (1, 20, ROWS, ROWS + 1):
         assert DNA.decode(sampler.sample(n, 7, conditions=conditions[:n])) == many[:n]
     assert DNA.decode(sampler.sample(20, 8, conditions=conditions[:20])) != many[:20]
     assert len(sampler.sample(0, 7)) == 0
@@ -179,6 +178,11 @@ def test_samples_begin_with_the_prefix_and_end_in_time(net):
     assert tokens.lengths.tolist() == [28] * 30  # the longest learnt from has 20
     assert all(text.startswith("ACCA") for text in DNA.decode(tokens))
     assert set(DNA.decode(sampler.sample(3, 0, prefix="A" * 40))) == {"A" * 40}
+
+
+def test_long_sequences_are_written_few_at_a_time():
+    sizes = {net: [untrained(net).net.rows_at_once(longest) for longest in (10, 1000, 10**6)] for net in NETS}
+    assert sizes == {"gru": [ROWS] * 3, "transformer": [ROWS, 65, 16]}
 
 
 def test_what_steers_other_generators_is_refused():

@@ -256,16 +256,16 @@ def test_a_sure_critic_is_augmented_and_a_perfect_one_stopped():
     control = Control()
     for turn in range(PATIENCE):
         for _ in range(3):
-            control.note(torch.ones(4), -torch.ones(4), torch.zeros(()))
+            control.note(torch.ones(4), -torch.ones(4), torch.zeros(()), torch.ones(()))
         assert control.means()["accuracy"] == 1.0
         assert control.decide(adaptive=True) is (turn == PATIENCE - 1)
     assert float(control.number("augmented")) == pytest.approx(0.5)
     control.harden(2.0)
-    control.note(-torch.ones(4), -torch.ones(4), torch.zeros(()))
+    control.note(-torch.ones(4), -torch.ones(4), torch.zeros(()), torch.ones(()))
     assert control.means()["accuracy"] == 0.5
     assert not control.decide(adaptive=True)
     assert float(control.number("augmented")) == pytest.approx(0.45)
-    control.note(torch.full((4,), torch.nan), -torch.ones(4), torch.zeros(()))
+    control.note(torch.full((4,), torch.nan), -torch.ones(4), torch.zeros(()), torch.ones(()))
     assert control.decide(adaptive=True)
 
 

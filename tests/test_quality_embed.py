@@ -210,8 +210,9 @@ def test_a_map_lays_every_set_on_the_components_of_the_first() -> None:
     assert cdist(near["a"], near["a"]).mean() < cdist(near["a"], near["b"]).mean()
 
 
-def test_a_draw_is_of_distinct_rows() -> None:
+def test_a_draw_is_of_distinct_rows_and_the_same_for_a_seed() -> None:
     assert len(np.unique(drawn(500, 20, 0))) == 20
+    assert drawn(500, 20, 0).tolist() == drawn(500, 20, 0).tolist() != drawn(500, 20, 1).tolist()
     assert drawn(5, 20, 0).tolist() == [0, 1, 2, 3, 4]
 
 

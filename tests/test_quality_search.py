@@ -18,7 +18,6 @@ from seqloom.quality.search import (
     Database,
     Engine,
     available,
-    draw,
     hits,
     strays,
 )
@@ -187,14 +186,6 @@ def test_what_cannot_be_searched_is_refused_in_words(monkeypatch: pytest.MonkeyP
     assert "blastp" not in available()
     with pytest.raises(ConfigError, match="on the PATH; 'hmm' needs none"):
         hits(PROTEIN.encode(["M"]), protein, "blastp")
-
-
-def test_a_draw_is_of_distinct_rows_and_the_same_for_a_seed() -> None:
-    rows = draw(1000, 30, 4)
-    assert len(np.unique(rows)) == 30
-    assert rows.tolist() == draw(1000, 30, 4).tolist()
-    assert rows.tolist() != draw(1000, 30, 5).tolist()
-    assert draw(3, 30, 0).tolist() == [0, 1, 2]
 
 
 def parted(tokens: Tokens, n_held_out: int) -> tuple[Tokens, Tokens]:

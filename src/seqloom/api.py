@@ -91,16 +91,17 @@ def report(folder: str | Path, *, confusion: Sequence[str | Sequence[float]] | N
     `confusion`: thresholds in the units of the table that divide a numeric target into classes, for a matrix each; they are kept
     for later reports. None leaves what is kept, an empty list forgets it.
     """
-    from seqloom.large.page import is_finished
-    from seqloom.large.page import report as report_on_store
+    from seqloom.generation import conclude as generators
+    from seqloom.large import page as stores
     from seqloom.report.build import report as _report
 
-    if is_finished(Path(folder)):
-        if confusion:
-            raise ConfigError(
-                "report --confusion: it divides numeric targets, and those of a store are 0 or 1; leave it out"
-            )
-        return report_on_store(Path(folder))
+    for kind in (stores, generators):
+        if kind.is_finished(Path(folder)):
+            if confusion:
+                raise ConfigError(
+                    "report --confusion: it divides numeric targets, which there are none of here; leave it out"
+                )
+            return kind.report(Path(folder))
     return _report(Path(folder), confusion)
 
 

@@ -44,7 +44,14 @@ class Autoregressive(Generator):
     are kept.
     """
 
-    defaults: ClassVar[Mapping[str, Any]] = {"sequences": 100_000, "lr": 2e-3, "warmup": 1, "patience": 5}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "sequences": 100_000,
+        "lr": 2e-3,
+        "warmup": 1,
+        "patience": 3,
+        "balance": 0.5,
+    }
+    sampling: ClassVar[Mapping[str, Any]] = {"temperature": 0.95}
     conditional = True
 
     net: Literal["gru", "transformer"] = "gru"

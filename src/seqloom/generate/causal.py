@@ -16,6 +16,12 @@ from torch.nn import functional
 from seqloom.nn.dropout import Dropout
 from seqloom.nn.positions import BASE
 
+ROWS = 256
+"""Sequences written side by side: products of larger matrices are no faster on a CPU."""
+FEWEST_ROWS = 16
+REMEMBERED = 2**16
+"""Symbols of all rows whose keys and values are held at once: 0.4 GB of the default layers, were they a transformer's."""
+
 
 class Shape(NamedTuple):
     """Sizes of a net."""
@@ -64,6 +70,10 @@ class CausalNet(nn.Module, ABC):
     @abstractmethod
     def memory(self, n_rows: int, longest: int) -> Tensor:
         """What is carried along before anything is read, of so many rows for at most so many positions."""
+
+    def rows_at_once(self, longest: int) -> int:
+        """Sequences written side by side, of at most so many symbols; a function of nothing else."""
+        return ROWS
 
     @abstractmethod
     def step(self, x: Tensor, memory: Tensor, position: int) -> Tensor:
@@ -151,6 +161,10 @@ class TransformerNet(CausalNet):
         """Keys and values (layers, 2, B, H, longest, D / H) of 0."""
         like = self.embedding.weight
         return like.new_zeros(len(self.layers), 2, n_rows, self.heads, longest, like.shape[1] // self.heads)
+
+    def rows_at_once(self, longest: int) -> int:
+        """As above, fewer of long ones."""
+        return min(max(REMEMBERED // longest, FEWEST_ROWS), ROWS)
 
     def step(self, x: Tensor, memory: Tensor, position: int) -> Tensor:
         """As above."""

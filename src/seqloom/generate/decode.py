@@ -12,9 +12,6 @@ from seqloom.generate.written import until_end, writable
 from seqloom.nn.dropout import hashed, key_of
 from seqloom.tokens import Tokens, bucketed
 
-BLOCK = 256
-"""Sequences written side by side. The last block is written whole: sums of a product of matrices depend on their shape, and so
-could which sequences come first."""
 SYMBOLS = {"cpu": 2**14, "cuda": 2**18, "mps": 2**17}
 """Symbols per batch of scores."""
 
@@ -25,18 +22,20 @@ def written(
 ) -> Tokens:
     """`n` sequences of at most `limit` symbols and at least one, as `Sampler.sample` has them.
 
-    The net is in evaluation mode. The random number of every symbol is a function of seed, row and place.
+    The net is in evaluation mode. The random number of every symbol is a function of seed, row and place. The last block of rows
+    is written whole: sums in a product of matrices depend on its shape, and then the first of more might not be those of fewer.
     """
     device = next(net.parameters()).device
     ids = np.zeros((n, limit), np.uint8)
-    for number, start in enumerate(range(0, n, BLOCK)):
+    size = net.rows_at_once(limit)
+    for number, start in enumerate(range(0, n, size)):
         own = None
         if conditions is not None:
-            held = conditions[start : start + BLOCK]
-            rows = np.minimum(np.arange(BLOCK), len(held) - 1)  # the rest is not kept
+            held = conditions[start : start + size]
+            rows = np.minimum(np.arange(size), len(held) - 1)  # the rest is not kept
             own = torch.from_numpy(held[rows]).to(device)
-        uniform = hashed((BLOCK, limit), torch.tensor(key_of(seed, number), device=device))
-        wanted = min(BLOCK, n - start)
+        uniform = hashed((size, limit), torch.tensor(key_of(seed, number), device=device))
+        wanted = min(size, n - start)
         ids[start : start + wanted] = _block(net, uniform, temperature, prefix, own, wanted)[:wanted]
     return until_end(ids)
 

@@ -35,7 +35,7 @@ class Gan(Generator):
 
     conditional = True
     defaults: ClassVar[Mapping[str, Any]] = {
-        "lr": 2e-4,
+        "lr": 5e-4,
         "clip": 0.0,
         "weight_decay": 0.0,
         "sequences": 1_000_000,
@@ -72,7 +72,7 @@ class Gan(Generator):
     """Of that, at the beginning."""
     last_temperature: Annotated[float, Field(gt=0)] = 0.5
     """At the end."""
-    heat: Annotated[float, Field(ge=0)] = 1.0
+    heat: Annotated[float, Field(ge=0)] = 0.5
     """Temperature of samples where 1 is asked for; 0 takes the likeliest symbol at each position."""
     latent: Annotated[int, Field(ge=1)] = 128
     """Numbers of the latent vector."""

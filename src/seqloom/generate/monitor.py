@@ -19,6 +19,8 @@ import numpy as np
 from seqloom.files import plain, write_text
 from seqloom.generate.base import Sampler
 from seqloom.quality.copies import NEAR
+from seqloom.quality.intervals import Numbers
+from seqloom.quality.judges import Judge, search_judge
 from seqloom.quality.reference import Reference
 from seqloom.quality.rules import Pack
 from seqloom.quality.standard import quick
@@ -64,7 +66,8 @@ class Monitor:
         found = quick(samples, self.reference) | self._natural
         if np.isfinite(found["near_copies_natural"]):
             found["copy_gap"] = found["near_copies"] - found["near_copies_natural"]
-        kept = {f"rule {name}": float(keeps.mean()) for name, keeps in self.pack.judge(samples).items()}
+        found |= self._searched(samples)
+        kept = {f"rule:{name}": float(keeps.mean()) for name, keeps in self.pack.judge(samples).items()}
         line: dict[str, Any] = {"turn": turn, "seen": seen, **found, **kept, **numbers}
         line["shortfall"] = shortfall(found)
         line["alarms"] = alarms(line, self.lines)
@@ -74,6 +77,17 @@ class Monitor:
         for alarm in line["alarms"]:
             self.say(f"  alarm after {seen:,} sequences: {alarm}")
         return float(line["shortfall"])
+
+    def _searched(self, samples: Tokens) -> dict[str, float]:
+        """Shares with a hit, and whose best hit is the family and no decoy; nothing without a family."""
+        if self._search is None:
+            return {}
+        found = self._search(self.reference.bank(samples), self.reference)
+        return {name: float(np.mean(each.values)) for name, each in found.items() if isinstance(each, Numbers)}
+
+    @cached_property
+    def _search(self) -> Judge | None:
+        return search_judge(self.reference) if self.reference.family is not None else None
 
     @cached_property
     def _natural(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,7 @@ def conclude(
     baseline = baseline_of(collection.alphabet.name)
     rows = [_row(name, run, folder, baseline) for name, run in runs.items()]
     rows.sort(key=_place)
-    first = read_evaluation(
-        runs[_first_of(baseline, runs)].member_folder(runs[_first_of(baseline, runs)].variant.seeds[0])
-    )
+    first = _controls(baseline, runs)
     counts = collection.partition.counts(0)
     board = {
         "command": "generate fit" if single else "generate compare",
@@ -56,8 +55,33 @@ def conclude(
     return board
 
 
-def _first_of(baseline: str, runs: Mapping[str, GeneratorRun]) -> str:
-    return next(name for name, run in runs.items() if run.variant.generator.kind == baseline)
+def is_finished(folder: Path) -> bool:
+    """Whether there is a finished fit or comparison of generators in the folder."""
+    board = folder / BOARD
+    return board.exists() and "generators" in read_json(board)
+
+
+def report(folder: Path) -> dict[str, Any]:
+    """Write the report of a finished fit or comparison again; what `seqloom report --json` says."""
+    from seqloom.generation.page import board_html
+
+    started = time.monotonic()
+    path = folder / "report.html"
+    write_text(path, board_html(folder))
+    board = read_json(folder / BOARD)
+    return {
+        "command": "report",
+        "path": path.as_posix(),
+        "seconds": round(time.monotonic() - started, 3),
+        "findings": board["findings"],
+        "verdict": board["verdict"],
+    }
+
+
+def _controls(baseline: str, runs: Mapping[str, GeneratorRun]) -> dict[str, Any]:
+    """The evaluation that has the controls: of the first member of the baseline."""
+    run = next(run for run in runs.values() if run.variant.generator.kind == baseline)
+    return read_evaluation(run.member_folder(run.variant.seeds[0]))
 
 
 def _row(name: str, run: GeneratorRun, folder: Path, baseline: str) -> dict[str, Any]:

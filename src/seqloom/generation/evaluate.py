@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from seqloom.alphabet import Alphabet
-from seqloom.errors import ConfigError, DataError
+from seqloom.errors import ConfigError
 from seqloom.files import write_json, write_text
 from seqloom.findings import Finding
 from seqloom.generation.collection import read_collection, ungapped
 from seqloom.generation.decoys import read_decoys
 from seqloom.generation.judging import judged, keep
-from seqloom.generation.run import FACTS, decoys_of
+from seqloom.generation.run import decoys_of
 from seqloom.generation.settings import GENERATORS, JudgeSection, NaturalSection
-from seqloom.generation.use import BOARD, find_generator
+from seqloom.generation.use import find_generator
+from seqloom.quality.embed import Embedder
 from seqloom.quality.reference import Reference
-from seqloom.quality.rules import Pack
 from seqloom.registry import validated
 from seqloom.sections import Sections, override, refuse_others
 from seqloom.split.base import TEST, TRAIN
@@ -36,12 +36,14 @@ def evaluate(
     decoys: str | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    embedder: Embedder | None = None,
 ) -> dict[str, Any]:
     """Judge the sequences of a table against a family; the keys of `generate evaluate --json`.
 
     `samples`: FASTA, a table or a DataFrame. `family`: the folder of a run, whose training and held-out sequences are taken, or a
     table of natural sequences, which is divided as for `fit`. `settings`: of [natural], [split] and [judge]; with `out` the
-    samples, each with its scores, and a report are written there.
+    samples, each with its scores, and a report are written there. `embedder`: gives vectors (N, D) of N sequences, for
+    Frechet and kernel distances; counts of words of three symbols without one.
     """
     from seqloom.generation.page import evaluation_html
 
@@ -50,10 +52,11 @@ def evaluate(
     sections = override({}, asked, GENERATORS)
     refuse_others(sections, ("natural", "split", "judge"), "generate evaluate")
     judge = validated(JudgeSection, sections.get("judge", {}), "[judge]")
-    reference, pack, ids, said = _reference(Path(family), sections, judge)
+    reference, rules, ids, said = _reference(Path(family), sections, judge)
     table, gaps = _samples(samples, reference.alphabet, sections)
     tokens = table.tokens()
-    evaluation = judged(tokens, reference, pack, judge, controls=True, seed=seed)
+    judge = judge.model_copy(update={"rules": rules})
+    evaluation = judged(tokens, reference, judge, controls=True, seed=seed, embedder=embedder)
     facts = {
         "command": "generate evaluate",
         "path": "" if out is None else Path(out).as_posix(),
@@ -77,31 +80,23 @@ def evaluate(
 
 def _reference(
     path: Path, sections: Sections, judge: JudgeSection
-) -> tuple[Reference, Pack, list[str], tuple[Finding, ...]]:
+) -> tuple[Reference, dict[str, str], list[str], tuple[Finding, ...]]:
     """What samples are held against, rules, ids of training sequences, and what was noticed."""
     if path.is_dir():
-        if (path / FACTS).exists() or (path / BOARD).exists():
-            run = find_generator(path) if (path / "resolved.toml").exists() else None
-        else:
-            raise DataError(f"{path}: no run of a generator; name one, or a FASTA file or table of natural sequences")
-        assert run is not None
+        run = find_generator(path)
         if "natural" in sections or "split" in sections:
             raise ConfigError(f"[natural] and [split] are those of the run {path}; leave them out")
         found = run.reference
         if judge.decoys:
             found = replace(found, decoys=decoys_of(read_decoys(judge, run.alphabet), run.alphabet))
-        aligned = found.family.aligned if found.family is not None else None
-        pack = Pack.of(found.train, run.alphabet, {**run.variant.judge.rules, **judge.rules}, aligned)
-        return found, pack, run.part("train")[0]["id"].to_pylist(), ()
+        rules = {**run.variant.judge.rules, **judge.rules}
+        return found, rules, run.part("train")[0]["id"].to_pylist(), ()
     collection = read_collection({**sections, "data": {"table": str(path)}})
     parts = [collection.tokens.take(collection.rows(role)) for role in (TRAIN, TEST)]
     decoys = decoys_of(read_decoys(judge, collection.alphabet), collection.alphabet)
     found = Reference.of(parts[0], parts[1], collection.alphabet, decoys=decoys)
-    pack = Pack.of(
-        found.train, collection.alphabet, judge.rules, None if found.family is None else found.family.aligned
-    )
     ids = np.array(collection.table.ids.to_pylist(), object)[collection.rows(TRAIN)].tolist()
-    return found, pack, ids, collection.findings
+    return found, judge.rules, ids, collection.findings
 
 
 def _samples(source: Any, alphabet: Alphabet, sections: Sections) -> tuple[Table, list[Finding]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,57 +13,17 @@ from seqloom.errors import RunError
 from seqloom.files import read_json, write_json, write_parquet, write_text
 from seqloom.generation.run import GeneratorRun, fasta
 from seqloom.generation.settings import JudgeSection
+from seqloom.quality.columns import word_agreement
 from seqloom.quality.copies import Bank, alignments
-from seqloom.quality.intervals import Joint, Numbers
-from seqloom.quality.properties import distances, properties
+from seqloom.quality.embed import Embedder
+from seqloom.quality.intervals import Joint
+from seqloom.quality.judges import judges
 from seqloom.quality.reference import Reference
-from seqloom.quality.rules import Pack
-from seqloom.quality.search import Database, hits
-from seqloom.quality.standard import Evaluation, Judge, standard
+from seqloom.quality.standard import Evaluation, standard
 from seqloom.tokens import Tokens
 
 EVALUATION = "evaluation.json"
 SAMPLES = "samples.parquet"
-OWN = "family"
-"""Label of the family itself among the decoys."""
-
-
-@dataclass(frozen=True)
-class Judges:
-    """The metrics beside those of `seqloom.quality.standard`: rules, search and properties."""
-
-    pack: Pack
-    database: Database | None
-
-    @staticmethod
-    def of(reference: Reference, pack: Pack) -> Judges:
-        """Judges of one family; without one nothing is searched."""
-        if reference.family is None:
-            return Judges(pack, None)
-        sequences = {OWN: reference.train, **reference.decoys}
-        return Judges(pack, Database(sequences, reference.alphabet, {OWN: reference.family}, reference.seed))
-
-    def all(self) -> tuple[Judge, ...]:
-        """For `standard`."""
-        return (self._rules, self._search, self._properties)
-
-    def _rules(self, own: Bank, reference: Reference) -> Mapping[str, Numbers | Joint]:
-        kept = self.pack.judge(own.tokens)
-        return {f"rule {name}": Numbers(keeps.astype(np.float64)) for name, keeps in kept.items()}
-
-    def _search(self, own: Bank, reference: Reference) -> Mapping[str, Numbers | Joint]:
-        if self.database is None:
-            return {}
-        found = hits(own.tokens, self.database, seed=reference.seed)
-        shares = {name: Numbers(values.astype(np.float64)) for name, values in found.measures(OWN).items()}
-        return {**shares, "evalue_log10": Numbers(np.log10(np.maximum(found.evalue, 1e-300)), "median")}
-
-    def _properties(self, own: Bank, reference: Reference) -> Mapping[str, Numbers | Joint]:
-        if reference.alphabet.name != "protein":
-            return {}
-        parts = (own.tokens, reference.held_out, reference.train)
-        apart = distances(*(properties(each, reference.alphabet) for each in parts))
-        return {f"distance {name}": Joint(each, len(own)) for name, each in apart.items()}
 
 
 def judge_member(run: GeneratorRun, seed: int, *, controls: bool) -> bool:
@@ -88,8 +47,7 @@ def judge_member(run: GeneratorRun, seed: int, *, controls: bool) -> bool:
         conditions=conditions,
     )
     ids = run.part("train")[0]["id"].to_pylist()
-    judge = run.variant.judge
-    evaluation = judged(tokens, run.reference, run.pack, judge, controls=controls)
+    evaluation = judged(tokens, run.reference, run.variant.judge, controls=controls)
     keep(
         folder,
         tokens,
@@ -102,11 +60,31 @@ def judge_member(run: GeneratorRun, seed: int, *, controls: bool) -> bool:
 
 
 def judged(
-    tokens: Tokens, reference: Reference, pack: Pack, section: JudgeSection, *, controls: bool, seed: int = 0
+    tokens: Tokens,
+    reference: Reference,
+    section: JudgeSection,
+    *,
+    controls: bool,
+    seed: int = 0,
+    embedder: Embedder | None = None,
 ) -> Evaluation:
     """The whole judgement of samples."""
-    judges = Judges.of(reference, pack)
-    return standard(tokens, reference, seed, section.draws, all_controls=controls, judges=judges.all())
+    asked = judges(reference, section.rules, embedder)
+    if section.effort == "deep" and reference.family is not None:
+        asked = (*asked, _words)
+    return standard(tokens, reference, seed, section.draws, all_controls=controls, judges=asked)
+
+
+def _words(own: Bank, reference: Reference) -> Mapping[str, Joint]:
+    """`word_agreement`: how well words of 2 to 10 columns are as frequent as in training sequences (r20, McGee et al. 2021)."""
+    assert reference.family is not None
+    natural, n_symbols, samples = reference.natural.aligned, reference.family.n_letters + 1, own.aligned
+
+    def of(rows: np.ndarray) -> float:
+        found = word_agreement(natural, samples[rows], n_symbols, reference.seed)
+        return float(np.nanmean(list(found.values())))
+
+    return {"word_agreement": Joint(of, len(own))}
 
 
 def keep(

@@ -61,7 +61,9 @@ class GeneratorRun:
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """What sequences are conditioned on."""
+        """What sequences are conditioned on; nothing by a generator that takes no conditions."""
+        if not self.variant.generator.conditional:
+            return ()
         return tuple(Condition.from_json(each) for each in self._facts["conditions"])
 
     def part(self, name: str) -> tuple[pa.Table, Tokens]:

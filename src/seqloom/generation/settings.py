@@ -77,12 +77,10 @@ class JudgeSection(Recipe):
     rules: dict[str, str] = Field(default_factory=dict)
     """Rules of your own beside the usual ones: a name, and a regular expression that a good sequence matches, as in
     `{signature = "G.G..G"}`. Their shares are tracked during training, too."""
-    embedding: str = ""
-    """Path of a table of vectors (`.npz`) that Frechet and kernel distances are measured over, by id; k-mers without it."""
     draws: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap draws of every interval."""
     effort: Literal["standard", "deep"] = "standard"
-    """`deep` adds statistics of higher order, which take minutes."""
+    """`deep` adds statistics of words of many columns, which take minutes."""
 
 
 PLAIN: Mapping[str, type[Recipe]] = {
@@ -92,6 +90,6 @@ GENERATORS = Frame(
     sections=("data", "natural", "split", "generator", "train", "sample", "judge"),
     main="generator",
     varied=("generator", "train", "sample"),
-    paths=(("data", "table"), ("data", "patch"), ("judge", "decoys"), ("judge", "embedding")),
+    paths=(("data", "table"), ("data", "patch"), ("judge", "decoys")),
 )
 """How the file of such an experiment is laid out."""

@@ -81,7 +81,8 @@ def variants_of(sections: Sections, alphabet: str, split: Splitter, *, single: b
             raise ConfigError(
                 f"variant name {baseline!r} is kept for the baseline of that kind; give the variant another name"
             )
-        own = drafts({**shared, "train": train, "generator": {"kind": baseline}}, (), GENERATORS)[0]
+        taken = {key: value for key, value in sections.get("sample", {}).items() if key == "n"}
+        own = drafts({**shared, "train": train, "sample": taken, "generator": {"kind": baseline}}, (), GENERATORS)[0]
         found.append(_resolved(own, alphabet, split))
     return found
 

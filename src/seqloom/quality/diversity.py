@@ -49,20 +49,21 @@ def distinct_share(labels: np.ndarray, seed: int, blocks: int = BLOCKS) -> Measu
 
 
 def column_difference(own: Bank, seed: int, blocks: int = BLOCKS) -> Measured:
-    """1 - mean share of columns with equal residues over all pairs of sequences; two gaps are nothing equal."""
+    """1 - share of equal residues over all pairs of sequences and all columns in which either has a residue.
+
+    NaN of fewer than two sequences, and where none has a residue in a column.
+    """
     aligned = own.aligned
     n_symbols = own.family.n_letters + 1 if own.family else 1
-    if len(aligned) < 2 or not aligned.shape[1]:
-        return Measured(float("nan"))
-    counts = column_counts(aligned, n_symbols)[:, :-1]
+    counts = column_counts(aligned, n_symbols)
     value = _differing(counts, len(aligned))
-    if blocks < 2:
+    if blocks < 2 or len(aligned) < 2:
         return Measured(value)
     block = block_labels(len(aligned), seed, blocks)
     without = []
     for each in range(int(block.max()) + 1):
         out = aligned[block == each]
-        without.append(_differing(counts - column_counts(out, n_symbols)[:, :-1], len(aligned) - len(out)))
+        without.append(_differing(counts - column_counts(out, n_symbols), len(aligned) - len(out)))
     return jackknife(value, without)
 
 
@@ -73,7 +74,6 @@ def column_counts(aligned: np.ndarray, n_symbols: int) -> np.ndarray:
 
 
 def _differing(counts: np.ndarray, n: int) -> float:
-    if n < 2:
-        return float("nan")
-    equal_pairs = (counts * (counts - 1)).sum() / len(counts)
-    return 1.0 - float(equal_pairs) / (n * (n - 1))
+    equal = (counts * (counts - 1)).sum(axis=0)  # ordered pairs, by symbol, the gap last
+    compared = len(counts) * n * (n - 1) - int(equal[-1]) if len(counts) else 0
+    return 1.0 - float(equal[:-1].sum()) / compared if compared > 0 else float("nan")

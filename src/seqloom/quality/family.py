@@ -352,24 +352,27 @@ def _fam_aligned(alphabet: Alphabet, tokens: Tokens) -> tuple[list[bytes], list[
         import pyfamsa
     except ImportError:
         raise MissingExtra("aligning a family", "family") from None
-    texts = [text.replace("*", "X") for text in alphabet.decode(tokens)]
+    protein = alphabet.name == "protein"
+    # FAMSA knows 20 amino acids, B, Z and X; U of RNA is T to it.
+    foreign = str.maketrans({"*": "X", "U": "X", "O": "X", "J": "X"} if protein else {"U": "T"})
+    texts = [text.translate(foreign) for text in alphabet.decode(tokens)]
     names = [b"%d" % row for row in range(len(texts))]
     if len(texts) == 1:
         return names, texts
-    matrix: Any = None if alphabet.name == "protein" else _nucleic_scores(alphabet)
+    matrix: Any = None if protein else _nucleic_scores()
     aligner = pyfamsa.Aligner(threads=1, scoring_matrix=matrix)
     aligned = aligner.align(pyfamsa.Sequence(name, text.encode()) for name, text in zip(names, texts, strict=True))
     return [each.id for each in aligned], [each.sequence.decode() for each in aligned]
 
 
-def _nucleic_scores(alphabet: Alphabet) -> Any:
+def _nucleic_scores() -> Any:
     """Scores of bases for FAMSA, which knows amino acids only: on the scale of its own matrix, 5 for equal ones."""
     import pyfamsa
     from scoring_matrices import ScoringMatrix
 
     letters = pyfamsa.FAMSA_ALPHABET
     scores = np.where(np.eye(len(letters), dtype=bool), 5.0, -2.0)
-    unknown = [index for index, letter in enumerate(letters) if letter not in alphabet.standard]
+    unknown = [index for index, letter in enumerate(letters) if letter not in "ACGT"]
     scores[unknown] = scores[:, unknown] = 0.0
     return ScoringMatrix(scores.tolist(), alphabet=letters, name="nucleic")
 

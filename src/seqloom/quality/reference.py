@@ -76,6 +76,11 @@ class Reference:
         return nearest(self.unseen, self.natural)
 
     @cached_property
+    def unseen_bits(self) -> np.ndarray:
+        """Bits of the held-out sequences, float64 (N,); none without a family."""
+        return np.zeros(0) if self.family is None else self.family.bits(self.held_out)
+
+    @cached_property
     def lengths(self) -> tuple[int, int]:
         """Shortest and longest valid length."""
         low, high = np.quantile(self.natural.tokens.lengths, LENGTHS)

@@ -25,6 +25,7 @@ import numpy as np
 
 from seqloom.alphabet import PROTEIN, Alphabet
 from seqloom.errors import ConfigError, DataError, MissingExtra
+from seqloom.quality.embed import drawn
 from seqloom.quality.family import Family
 from seqloom.similarity.alignment import without_gaps
 from seqloom.tokens import Tokens
@@ -87,7 +88,7 @@ class Database:
         """At most `MOST_TARGETS` sequences of each label."""
         labels, texts = [], []
         for label, tokens in enumerate(self.sequences.values()):
-            chosen = draw(len(tokens), MOST_TARGETS, self.seed)
+            chosen = drawn(len(tokens), MOST_TARGETS, self.seed)
             texts += _texts(tokens.take(chosen), self.alphabet)
             labels += [label] * len(chosen)
         return Targets(texts, np.array(labels, np.int64))
@@ -143,7 +144,7 @@ def hits(
     alphabet; DataError with its last words where a program fails; MissingExtra without pyhmmer.
     """
     _check(engine, database)
-    rows = draw(len(queries), MOST_QUERIES.get(engine, len(queries)), seed)
+    rows = drawn(len(queries), MOST_QUERIES.get(engine, len(queries)), seed)
     texts = _texts(queries.take(rows), database.alphabet)
     best = _Best(len(rows), coverage, evalue)
     if engine == "hmm":
@@ -182,13 +183,6 @@ def available() -> tuple[Engine, ...]:
     except ImportError:
         own = ()
     return own + tuple(name for name in PROGRAMS if shutil.which(name))
-
-
-def draw(n: int, most: int, seed: int) -> np.ndarray:
-    """All of 0..n-1, or `most` of them drawn at random, in ascending order, int64."""
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.default_rng([seed, 0x5EA]).choice(n, most, replace=False))
 
 
 class _Best:

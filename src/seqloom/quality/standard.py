@@ -15,6 +15,7 @@ import numpy as np
 
 from seqloom.alphabet import SMILES
 from seqloom.chemistry import unreadable
+from seqloom.quality.columns import word_agreement
 from seqloom.quality.controls import HELD_OUT, TRAIN, controls, resampled
 from seqloom.quality.copies import MEMORISED, NEAR, TIE, Bank, Nearest, is_copy, nearest
 from seqloom.quality.diversity import clusters, column_difference, copies, distinct_share
@@ -37,6 +38,7 @@ MOST_CONTROL = 1000
 """Sequences of a control, and samples whose clusters are counted: their share depends on how many there are."""
 FEW = 100
 """With fewer samples a note says so: shares are then known to 10 % at best."""
+HALF = 0.5
 Judge = Callable[[Bank, Reference], Mapping[str, Numbers | Joint]]
 """More metrics of a set, by name."""
 
@@ -123,7 +125,7 @@ def standard(
         metrics,
         beside,
         reference.halves,
-        verdict(metrics, beside.get(HELD_OUT, {}), beside.get(TRAIN, {})),
+        verdict(metrics, beside.get(HELD_OUT, {}), beside.get(TRAIN, {}), reference.halves),
         found,
         tuple(_notes(own, reference)),
     )
@@ -147,6 +149,24 @@ def quick(samples: Tokens, reference: Reference) -> dict[str, float]:
         "exact_copies": _mean(is_copy(own, reference.natural)),
         "entropy_gap": entropy_gap(own.aligned, target) if target else math.nan,
         "pair_r": pair_correlation(own.aligned, target) if target else math.nan,
+    }
+
+
+def deep(samples: Tokens, reference: Reference, seed: int = 0, n_sets: int = 100) -> dict[str, dict[int, float]]:
+    """Words of 2 to 10 columns (`columns.word_agreement`) of the samples, held-out and resampled training sequences.
+
+    Empty without a family; a set that is empty is left out.
+    """
+    if reference.family is None:
+        return {}
+    n = min(max(len(samples), 2), MOST_CONTROL)
+    natural = controls(reference, n, seed)
+    sets = {"samples": samples} | {name: natural[name] for name in (HELD_OUT, TRAIN) if name in natural}
+    n_symbols = reference.family.n_letters + 1
+    return {
+        name: word_agreement(reference.natural.aligned, reference.bank(tokens).aligned, n_symbols, seed, n_sets=n_sets)
+        for name, tokens in sets.items()
+        if len(tokens)
     }
 
 
@@ -250,11 +270,15 @@ def _notes(own: Bank, reference: Reference) -> list[str]:
     elif len(reference.held_out) < FEW:
         notes.append(f"{len(reference.held_out)} held-out sequences only: what is said of them is uncertain")
     if len(own) < FEW:
-        notes.append(
-            f"{len(own)} samples only: a share is known to {1 / max(len(own), 1) ** 0.5:.0%} at best; take 1,000"
-        )
+        notes.append(f"{len(own)} samples only: shares are uncertain; take 1,000")
     if len(own) > MOST_CONTROL:
         notes.append(f"clusters and diversity are those of {MOST_CONTROL:,} samples drawn from {len(own):,}")
+    if reference.family is not None and len(reference.held_out):
+        share = _mean(reference.family.is_member(reference.unseen_bits))
+        if share < HALF:
+            notes.append(
+                f"the profile recognises {share:.0%} of the held-out sequences: training sequences are few, or are not one family"
+            )
     target = reference.target
     if target is not None and target.pseudocount > 1 / FEW:
         notes.append(

@@ -26,12 +26,17 @@ COPY_GAP = 0.05
 """More near copies than held-out sequences have, or exact copies: the research's alarm. 1,000 samples know a share to 0.03."""
 LEAST_MEMBERS = 0.75
 """Of the in-family share of held-out sequences: profile emissions have 0.85 of it, random residues nothing."""
+LEAST_AT_ALL = 0.1
+"""In-family share below which samples are off whatever held-out sequences have: those may be no family."""
 USUAL_MEMBERS = 0.95
 """The in-family share of natural sequences where none are held out."""
 LEAST_COUPLINGS = 0.3
 """Correlation and slope of weighted pair covariances: profile emissions have 0.15 and 0.06, held-out sequences 0.5 and 0.6."""
 COUPLINGS_OF_NATURE = 0.5
 """In small families natural sequences themselves have little; then this share of what they have is enough."""
+LEARNABLE = 0.2
+"""Correlation of the pair covariances of two halves of the training sequences below which there are none to learn, or too few
+sequences to see them: couplings are not judged then."""
 LEAST_VALID = 0.5
 """Of molecules, which have no family, what RDKit reads."""
 
@@ -56,10 +61,16 @@ class Verdict:
         return self.text
 
 
-def verdict(metrics: Mapping[str, Measured], held_out: Mapping[str, float], ceiling: Mapping[str, float]) -> Verdict:
+def verdict(
+    metrics: Mapping[str, Measured],
+    held_out: Mapping[str, float],
+    ceiling: Mapping[str, float],
+    halves: Mapping[str, float] | None = None,
+) -> Verdict:
     """The verdict on samples from their metrics, beside the same of held-out sequences and of resampled training sequences.
 
-    A metric that is missing or NaN decides nothing.
+    `halves`: the same metrics of one half of the training sequences beside the other. A metric that is missing or NaN decides
+    nothing; couplings are at fault only where their whole interval is.
     """
     if not metrics:
         return Verdict("empty", "empty: there are no sequences to judge", {})
@@ -67,7 +78,7 @@ def verdict(metrics: Mapping[str, Measured], held_out: Mapping[str, float], ceil
         _collapsed(metrics, ceiling)
         or _copying(metrics, held_out)
         or _off(metrics, held_out)
-        or _under_fit(metrics, held_out, ceiling)
+        or _under_fit(metrics, held_out, ceiling, halves or {})
         or _fit(metrics, held_out)
     )
 
@@ -127,7 +138,7 @@ def _off(metrics: Mapping[str, Measured], held_out: Mapping[str, float]) -> Verd
         return None
     natural = held_out.get("in_family", math.nan)
     usual = natural if math.isfinite(natural) else USUAL_MEMBERS
-    if known["in_family"].value >= LEAST_MEMBERS * usual:
+    if known["in_family"].value >= max(LEAST_MEMBERS * usual, LEAST_AT_ALL):
         return None
     than = f"held-out sequences {natural:.0%}" if math.isfinite(natural) else "training sequences 95 %"
     return _said(
@@ -138,48 +149,50 @@ def _off(metrics: Mapping[str, Measured], held_out: Mapping[str, float]) -> Verd
 
 
 def _under_fit(
-    metrics: Mapping[str, Measured], held_out: Mapping[str, float], ceiling: Mapping[str, float]
+    metrics: Mapping[str, Measured],
+    held_out: Mapping[str, float],
+    ceiling: Mapping[str, float],
+    halves: Mapping[str, float],
 ) -> Verdict | None:
     known = _known(metrics, "pair_r_weighted", "pair_slope_weighted")
+    if "pair_r_weighted" not in known or halves.get("pair_r_weighted", 1.0) < LEARNABLE:
+        return None
     low, words = {}, []
     names = {"pair_r_weighted": "correlate", "pair_slope_weighted": "have a slope of"}
     for name, own in known.items():
-        beside = [each[name] for each in (held_out, ceiling) if math.isfinite(each.get(name, math.nan))]
+        natural = held_out.get(name, math.nan)
+        beside = [each for each in (natural, ceiling.get(name, math.nan)) if math.isfinite(each)]
         least = min([LEAST_COUPLINGS, *(COUPLINGS_OF_NATURE * each for each in beside)])
-        if own.value < least:
+        if (own.high if math.isfinite(own.high) else own.value) < least:
             low[name] = own
-            natural = held_out.get(name, math.nan)
-            words.append(
-                f"{names[name]} {own}" + (f" (held-out sequences {natural:.2f})" if math.isfinite(natural) else "")
-            )
+            words.append(f"{names[name]} {own}{_beside(natural, '.2f')}")
     if not low:
         return None
-    return _said(
-        "under-fit couplings", "pair covariances of the samples " + " and ".join(words) + " with those of training", low
-    )
+    text = f"pair covariances of the samples {' and '.join(words)} with those of training"
+    return _said("under-fit couplings", text, low)
 
 
 def _fit(metrics: Mapping[str, Measured], held_out: Mapping[str, float]) -> Verdict:
-    names = {
-        "in_family": "recognised by the family's profile",
-        "valid": "valid",
-        "near_copies": "with a natural neighbour at 90 % identity or more",
-        "pair_r_weighted": "correlation of pair covariances",
-    }
-    chosen = (
-        ("in_family", "near_copies", "pair_r_weighted") if _known(metrics, "in_family") else ("valid", "near_copies")
+    has_family = bool(_known(metrics, "in_family"))
+    known = _known(
+        metrics, *(("in_family", "near_copies", "pair_r_weighted") if has_family else ("valid", "near_copies"))
     )
-    known = _known(metrics, *chosen)
+    words = {
+        "in_family": "{} recognised by the family's profile",
+        "valid": "{} valid",
+        "near_copies": "{} with a natural neighbour at 90 % identity or more",
+        "pair_r_weighted": "correlation of pair covariances {}",
+    }
     parts = []
     for name, own in known.items():
-        natural = held_out.get(name, math.nan)
-        if name == "pair_r_weighted":
-            beside = f" (held-out sequences {natural:.2f})" if math.isfinite(natural) else ""
-            parts.append(f"{names[name]} {own}{beside}")
-        else:
-            beside = f" (held-out sequences {natural:.0%})" if math.isfinite(natural) else ""
-            parts.append(f"{_percent(own)} {names[name]}{beside}")
+        is_r = name == "pair_r_weighted"
+        beside = _beside(held_out.get(name, math.nan), ".2f" if is_r else ".0%")
+        parts.append(words[name].format(own if is_r else _percent(own)) + beside)
     return _said("fit", "; ".join(parts), known)
+
+
+def _beside(natural: float, form: str) -> str:
+    return f" (held-out sequences {natural:{form}})" if math.isfinite(natural) else ""
 
 
 def _said(word: Word, text: str, figures: Mapping[str, Measured]) -> Verdict:

@@ -14,6 +14,8 @@ from typing import Literal
 import jinja2
 from markupsafe import Markup
 
+from seqloom.report.words import Parts
+
 HERE = Path(__file__).parent
 
 
@@ -29,14 +31,38 @@ class Figure:
         return self.svg
 
 
+Cell = str | Parts
+"""Text, or a number with what stands in small print below it."""
+
+
 @dataclass(frozen=True)
 class Listing:
-    """A table of text; the first cell of a row names it, columns in `numbers` stand to the right."""
+    """A table of text; the first cell of a row names it, columns in `numbers` stand to the right, those in `code` hold symbols
+    that are read one by one."""
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     numbers: frozenset[str] = frozenset()
+    code: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines whose symbols stand one below the other, such as an alignment, under a line that says what they are."""
+
+    caption: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What is opened by who wants to see it: its title is there, the rest below it."""
+
+    title: str
+    texts: tuple[str, ...] = ()
+    tables: tuple[Listing, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,9 +72,11 @@ class Part:
     title: str
     texts: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
-    size: Literal["small", "large"] = "large"
+    size: Literal["small", "large", "wide"] = "large"
     colours: Sequence[tuple[str, str]] = ()
     tables: tuple[Listing, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    folds: tuple[Fold, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def predicted_against_true(
         axes.plot(*places, sign, markersize=4.5, markeredgewidth=0, color=COLOURS["c2"], alpha=0.5)
     most = 0
     if dense:
-        most = _hexagons(axes, x, y, limits)
+        most = hexagons(axes, x, y, limits)
     else:
         axes.plot(x, y, "o", markersize=4, markeredgewidth=0, color=COLOURS["c1"], alpha=0.45 if len(x) > 200 else 0.65)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
@@ -198,7 +198,8 @@ def _hits(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.append(0.0, tp), np.append(0.0, ends + 1 - tp)
 
 
-def _hexagons(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> int:
+def hexagons(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> int:
+    """Hexagons between `limits` on both axes, shaded by the logarithm of the points (N,) in each; the points of the fullest."""
     drawn = axes.hexbin(x, y, gridsize=HEXAGONS, extent=(*limits, *limits), mincnt=1)
     counts = np.asarray(drawn.get_array())
     hexagon = drawn.get_paths()[0]

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Number = Literal["real", "fake", "right", "sure", "batches", "augmented", "heavier", "perfect"]
-NUMBERS: tuple[Number, ...] = ("real", "fake", "right", "sure", "batches", "augmented", "heavier", "perfect")
-SUMMED: tuple[Number, ...] = ("real", "fake", "right", "sure", "batches")
+Number = Literal["real", "fake", "right", "sure", "loss", "batches", "augmented", "heavier", "perfect"]
+NUMBERS: tuple[Number, ...] = ("real", "fake", "right", "sure", "loss", "batches", "augmented", "heavier", "perfect")
+SUMMED: tuple[Number, ...] = ("real", "fake", "right", "sure", "loss", "batches")
 TARGET = 0.6
 """Mean sign of the critic's value on natural sequences above which more of them are augmented (Karras et al. 2020)."""
 AUGMENTED_STEP = 0.05
@@ -40,20 +40,21 @@ class Control(nn.Module):
         return self.bits.view(torch.float32)[NUMBERS.index(name)]
 
     @torch.no_grad()
-    def note(self, real: Tensor, fake: Tensor, middle: Tensor) -> None:
-        """Add what a critic gave natural (B,) and generated sequences (B,), natural above `middle`."""
+    def note(self, real: Tensor, fake: Tensor, middle: Tensor, loss: Tensor) -> None:
+        """Add what a critic gave natural (B,) and generated sequences (B,), natural above `middle`, at this loss."""
         of_real, of_fake = (real > middle).float().mean(), (fake < middle).float().mean()
         self.number("real").add_(real.mean())
         self.number("fake").add_(fake.mean())
         self.number("right").add_((of_real + of_fake) / 2)
         self.number("sure").add_(2 * of_real - 1)
+        self.number("loss").add_(loss)
         self.number("batches").add_(1)
 
     def means(self) -> dict[str, float]:
         """Means since the last evaluation; NaN without a step."""
         n = float(self.number("batches"))
-        real, fake, right, sure = (float(self.number(name)) / n if n else math.nan for name in SUMMED[:4])
-        return {"critic_real": real, "critic_fake": fake, "accuracy": right, "critic_sure": sure}
+        real, fake, right, sure, loss = (float(self.number(name)) / n if n else math.nan for name in SUMMED[:5])
+        return {"critic_real": real, "critic_fake": fake, "accuracy": right, "critic_sure": sure, "critic_loss": loss}
 
     def decide(self, *, adaptive: bool) -> bool:
         """Forget the sums and set how much is augmented; whether the critic has been perfect, or no number, for too long."""

@@ -47,11 +47,8 @@ class AdversarialStep(GeneratorStep):
     ) -> None:
         super().__init__(train, job)
         self.recipe, self.fabric, self.device = recipe, fabric, fabric.device
-        self.writer, self.critic, self.control = (
-            writer.to(self.device),
-            critic.to(self.device),
-            Control().to(self.device),
-        )
+        self.writer, self.critic = writer.to(self.device), critic.to(self.device)
+        self.control = Control().to(self.device)
         self.modules = {"writer": self.writer, "critic": self.critic, "control": self.control}
         rate = job.settings.lr
         self.optimizers: Mapping[str, Optimizer] = {
@@ -62,9 +59,7 @@ class AdversarialStep(GeneratorStep):
         self.ids = self._on_device(train, canvas)
         self.conditions = None if train.conditions is None else torch.from_numpy(train.conditions).to(self.device)
         self.usual = None if train.conditions is None else train.conditions[:: max(len(train) // USUAL, 1)][:USUAL]
-        # Rows of the measured sets, evenly over the file, where related sequences often stand together.
-        rows = np.linspace(0, len(train) - 1, min(len(train), MOST_MEASURED)).astype(np.int64)
-        self.measured_sets = {"train": train.take(rows), "valid": valid}
+        self.measured_sets = {name: _some(each) for name, each in (("train", train), ("valid", valid)) if len(each)}
         table = substitutions(train.tokens, job.dims.alphabet, vocabulary)
         self.augmentation = Augmentation(table).to(self.device)
 
@@ -100,35 +95,32 @@ class AdversarialStep(GeneratorStep):
         return {"loss": goal.detach(), "critic_loss": loss}
 
     def validate(self) -> Mapping[str, float]:
-        """As of all generators; without a monitor later weights are taken for better ones, and none with numbers that are
-        not finite are."""
+        """As of all generators; without a monitor later weights are better ones, and none are without finite numbers."""
+        found = dict(super().validate())
         if not all(math.isfinite(each) for each in self.control.means().values()):
             return {"valid_loss": math.inf}
-        found = dict(super().validate())
-        return found if self.job.monitor is not None else found | {"valid_loss": -float(self.seen)}
+        return found if self.job.monitor is not None else {"valid_loss": -float(self.seen)}
 
     def measured(self) -> Mapping[str, float]:
-        """Health of the critic: mean values on natural and generated sequences and how many it told right, since the last
-        evaluation;
+        """The health of the critic.
 
-        the mean value on held-out sequences and how far it is below that on training ones, of the running mean of its weights.
+        Since the last evaluation: its mean values on natural and generated sequences, the share that it told right, and its loss.
+        And by the running mean of its weights: the mean value on held-out sequences, and how far that is below training ones.
         """
-        numbers = self.control.means()
         sampler = self.sampler()
-        of = {
-            name: float(np.mean(sampler.score(each.tokens, each.conditions).values)) if len(each) else math.nan
+        values = {
+            name: float(np.mean(sampler.score(each.tokens, each.conditions).values))
             for name, each in self.measured_sets.items()
         }
-        numbers |= {"critic_valid": of["valid"], "critic_gap": of["train"] - of["valid"]}
-        shares = {
-            "augmented": float(self.control.number("augmented")),
-            "penalty": float(self.control.number("heavier")),
-        }
-        return numbers | shares
+        held_out = (
+            {"critic_valid": values["valid"], "critic_gap": values["train"] - values["valid"]}
+            if "valid" in values
+            else {}
+        )
+        return self.control.means() | held_out | {"augmented": self.augmented, "penalty": self.heavier}
 
     def recovered(self, best: Mapping[str, Tensor]) -> bool:
-        """Whether the critic was perfect, or numbers not finite, for too long: the best weights are back, its penalty is
-        twice as heavy."""
+        """Whether the critic was perfect for too long, or numbers not finite: the best weights are back, its penalty doubled."""
         astray = self.control.decide(adaptive=self.recipe.augment == "adaptive")
         if not (astray and self.recipe.guard):
             return False
@@ -174,7 +166,7 @@ class AdversarialStep(GeneratorStep):
         self._descend(loss, "critic", self.critic)
         of_real, of_fake = of_real.detach(), of_fake.detach()
         if last:
-            self.control.note(of_real, of_fake, centre(recipe.loss, of_real, of_fake))
+            self.control.note(of_real, of_fake, centre(recipe.loss, of_real, of_fake), loss.detach())
         return loss.detach(), of_real
 
     def _written(self, n: int, conditions: Tensor | None) -> Tensor:
@@ -212,3 +204,8 @@ class AdversarialStep(GeneratorStep):
 
     def _on_device(self, naturals: Naturals, canvas: int) -> Tensor:
         return torch.from_numpy(naturals.tokens.padded(np.arange(len(naturals)), canvas).ids).to(self.device)
+
+
+def _some(naturals: Naturals) -> Naturals:
+    """Up to so many of them, evenly over the file, where related sequences often stand together."""
+    return naturals.take(np.linspace(0, len(naturals) - 1, min(len(naturals), MOST_MEASURED)).astype(np.int64))

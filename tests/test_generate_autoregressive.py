@@ -199,7 +199,7 @@ def test_what_steers_other_generators_is_refused():
 def test_it_learns_what_pairs_of_symbols_do_not_show(net):
     train, valid = naturals(echoes()), naturals(echoes(seed=1))
     sampler = fitted(
-        train, valid, recipe=Autoregressive(net=net, dropout=0.0, **SMALL), sequences=8000, every=2000, ema=500
+        train, valid, recipe=Autoregressive(net=net, dropout=0.0, **SMALL), sequences=6000, every=2000, ema=500
     )
     new = DNA.encode(echoes(seed=2))
     nats = -sampler.score(new).values.mean()

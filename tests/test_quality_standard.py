@@ -24,8 +24,8 @@ pytest.importorskip("pyhmmer", reason="needs the extra 'family'")
 
 
 @cache
-def mine(data):
-    """MinE: 1,600 of the sequences that begin with M, a twelfth of them held out in whole groups alike at 70 % of the columns."""
+def mine(data, n=1600):
+    """MinE: `n` of the sequences that begin with M, a twelfth of them held out in whole groups alike at 70 % of the columns."""
     import gzip
 
     with gzip.open(data / "families" / "IPR005527_MinE.fasta.gz", "rt") as file:
@@ -34,15 +34,15 @@ def mine(data):
     kept = [text for text in kept if not set(text) - set(PROTEIN.standard)]
     assert len(kept) == 6863
     rng = np.random.default_rng(1)
-    tokens = PROTEIN.encode([kept[row] for row in np.sort(rng.choice(len(kept), 1600, replace=False))])
+    tokens = PROTEIN.encode([kept[row] for row in np.sort(rng.choice(len(kept), n, replace=False))])
     family = Family.of(tokens, PROTEIN, most=300)
     ones = one_hot(family.aligned(tokens), 21)
     left, right = np.nonzero(np.triu(ones @ ones.T >= 0.7 * family.n_columns, 1))
     label = connected(left, right, len(tokens))
     sizes = np.bincount(label)
     order = np.random.default_rng(0).permutation(len(sizes))
-    order = order[sizes[order] <= 50]
-    held_out = np.isin(label, order[np.cumsum(sizes[order]) <= 140])
+    order = order[sizes[order] <= n / 32]
+    held_out = np.isin(label, order[np.cumsum(sizes[order]) <= n / 11.5])
     return Reference.of(tokens.take(np.flatnonzero(~held_out)), tokens.take(np.flatnonzero(held_out)), PROTEIN)
 
 
@@ -61,15 +61,32 @@ def test_controls_of_mine_reproduce_the_reference_table(evaluation):
     assert found[HELD_OUT]["near_copies"] < 0.05
     assert 0.2 < found[HELD_OUT]["pair_r"] < 0.7
     assert found[NOISY]["nn_train"] == pytest.approx(0.91, abs=0.02)
-    assert found[NOISY]["pair_r"] == pytest.approx(0.94, abs=0.03)
+    assert found[NOISY]["pair_r"] > 0.8
     assert found[NOISY]["entropy_gap"] == pytest.approx(0.39, abs=0.08)
     assert found[PROFILE]["in_family"] == pytest.approx(0.84, abs=0.08)
     assert found[PROFILE]["pair_r"] < 0.1
     assert found[PROFILE]["f1_r"] > 0.94
     assert found[COLLAPSE]["unique"] == 1 / 250
+    assert found[COLLAPSE]["nn_within"] == 1 > found[TRAIN]["nn_within"]
     assert found[COLLAPSE]["pair_slope"] == 0
     assert found[COLLAPSE]["entropy_gap"] < -1.8
     assert found[SHUFFLED]["in_family"] == found[RANDOM]["in_family"] == 0
+
+
+@pytest.mark.slow
+def test_all_of_mine_and_a_thousand_samples_give_the_table_of_the_research(data):
+    reference = mine(data, 6863)
+    found = standard(controls(reference, 1000, 5)[NOISY], reference).controls
+    table = {  # bits, in-family share, correlation of columns, of pairs, slope, mean difference of entropies
+        TRAIN: (102, 0.96, 0.999, 0.980, 0.99, -0.02),
+        NOISY: (85, 0.85, 0.998, 0.956, 0.80, 0.39),
+        PROFILE: (75, 0.81, 0.963, 0.045, 0.02, 0.47),
+    }
+    within = (5, 0.05, 0.01, 0.03, 0.04, 0.08)
+    for name, row in table.items():
+        own = [found[name][key] for key in ("bits", "in_family", "f1_r", "pair_r", "pair_slope", "entropy_gap")]
+        assert own == [pytest.approx(value, abs=reach) for value, reach in zip(row, within, strict=True)], name
+    assert 0.2 < found[HELD_OUT]["pair_r"] < 0.6  # 0.44 and 0.49 there: it depends on which groups are held out
 
 
 def test_verdicts_name_the_fault_of_each_control(data, evaluation):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from seqloom.generate.monitor import COPIED, PERFECT
-from seqloom.generation.exhibits import Course, Exhibit, Exhibition
+from seqloom.generation.exhibits import RULE, Course, Exhibit, Exhibition
 from seqloom.generation.figures import course
 from seqloom.generation.tables import fixed
 from seqloom.quality.rules import ACQUIRED, Acquired, acquired
@@ -16,15 +16,15 @@ from seqloom.report.page import Figure, Fold, Listing, Part
 from seqloom.report.svg import COLOURS, Line, Pen
 from seqloom.report.words import DASH, count
 
-FIRST_RULE = "rule starts-with-m"
+FIRST_RULE = f"{RULE}starts-with-m"
 MOST_DRAWN = len(COLOURS) - 1
 """Variants whose curves are drawn: there are so many colours."""
 MOST_OWN = 8
 """Numbers of the generators' own that are drawn, beside those that are known."""
-MOST_ALARMS = 12
+MOST_ALARMS = 6
 KNOWN = {
     "turn", "seen", "valid", "unique", "in_family", "bits", "near_copies", "exact_copies", "entropy_gap", "pair_r",
-    "in_family_natural", "near_copies_natural", "copy_gap", "shortfall", "alarms", "seconds",
+    "in_family_natural", "near_copies_natural", "copy_gap", "hit_rate", "off_class", "shortfall", "alarms", "seconds",
 }  # fmt: skip
 """What every monitor writes; all else are numbers of the generator itself."""
 VALUES = {"critic_real": "natural", "critic_fake": "generated", "d_real": "natural", "d_fake": "generated"}
@@ -44,7 +44,8 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("In the family", ("in_family",), guide="in_family_natural", bounds=(0, 1.03), text="Dotted: held-out sequences."),
-    Panel("M first", (FIRST_RULE,), guide=ACQUIRED, bounds=(0, 1.03)),
+    Panel("M first", (FIRST_RULE,), guide=ACQUIRED, bounds=(0, 1.03), text=f"Dotted: acquired, {ACQUIRED:g}."),
+    Panel("Found in the family", ("on_class",), bounds=(0, 1.03), text="By search, and not among decoys."),
     Panel("Valid", ("valid",), bounds=(0, 1.03)),
     Panel("Distinct", ("unique",), bounds=(0, 1.03)),
     Panel("Copy gap", ("copy_gap",), guide=COPIED, text="Dotted: above it there is an alarm."),
@@ -73,14 +74,14 @@ def training(shown: Exhibition) -> tuple[Part, ...]:
         "Samples of every evaluation, 256 of them, against the training sequences that the model had seen; a line for each seed."
     ]
     if len(learnt) > len(chosen):
-        texts.append(f"Of the best {len(chosen)} of {len(learnt)} variants.")
+        texts.append(f"Curves are of the best {len(chosen)} of {len(learnt)} variants.")
     texts.append("No alarm was raised." if not n_alarms else f"{count(n_alarms)} alarms were raised:")
     texts += told[:MOST_ALARMS]
     folds = (
         (Fold(f"{len(told) - MOST_ALARMS} more alarms", tuple(told[MOST_ALARMS:])),) if len(told) > MOST_ALARMS else ()
     )
     colours = [(f"c{place + 1}", each.name) for place, each in enumerate(chosen)]
-    tables, more = _acquisition(learnt, shown.own_rules)
+    tables, more = _acquisition(learnt, shown)
     return (
         Part("How they learnt", tuple(texts), tuple(figures), "small", colours, tuple(tables), folds=(*folds, *more)),
     )
@@ -89,8 +90,8 @@ def training(shown: Exhibition) -> tuple[Part, ...]:
 def _panels(chosen: Sequence[Exhibit], shown: Exhibition) -> list[Panel]:
     keys = list(dict.fromkeys(key for each in chosen for own in each.courses for line in own.lines for key in line))
     drawn = {key for panel in PANELS for key in panel.keys}
-    rules = [Panel(f"Rule {name}", (f"rule {name}",), guide=ACQUIRED, bounds=(0, 1.03)) for name in shown.own_rules]
-    own = [key for key in keys if key not in KNOWN | drawn and not key.startswith("rule ")]
+    rules = [Panel(f"Rule {name}", (f"{RULE}{name}",), guide=ACQUIRED, bounds=(0, 1.03)) for name in shown.own_rules]
+    own = [key for key in keys if key not in KNOWN | drawn and not key.startswith(RULE)]
     others = [Panel(key.replace("_", " ").capitalize(), (key,), y="") for key in own[:MOST_OWN]]
     known = [panel for panel in PANELS if set(panel.keys) <= set(keys)]
     at = next((place + 1 for place, panel in enumerate(known) if panel.keys == (FIRST_RULE,)), min(len(known), 1))
@@ -158,17 +159,18 @@ def _by_kind(own: Course) -> dict[str, list[tuple[int, str]]]:
     return found
 
 
-def _acquisition(learnt: Sequence[Exhibit], own_rules: Collection[str]) -> tuple[list[Listing], list[Fold]]:
+def _acquisition(learnt: Sequence[Exhibit], shown: Exhibition) -> tuple[list[Listing], list[Fold]]:
     """When each rule was first kept by enough samples, seed by seed, and whether it stayed; folded, what was kept at once."""
     rows: list[tuple[str, ...]] = []
     at_once: list[tuple[str, ...]] = []
     for each in learnt:
         lines = [line for own in each.courses for line in own.lines]
-        for name in dict.fromkeys(key for line in lines for key in line if key.startswith("rule ")):
+        for name in dict.fromkeys(key for line in lines for key in line if key.startswith(RULE)):
             found = [_acquired(own, name) for own in each.courses if own.lines]
             row = (
                 each.name,
-                name.removeprefix("rule "),
+                name.removeprefix(RULE),
+                fixed(shown.pack.natural.get(name.removeprefix(RULE))),
                 "; ".join("never" if one.first is None else count(one.first) for one in found),
                 "; ".join(fixed(one.final) for one in found),
                 "; ".join(fixed(one.stability) or DASH for one in found),
@@ -177,9 +179,9 @@ def _acquisition(learnt: Sequence[Exhibit], own_rules: Collection[str]) -> tuple
                 one.first == own.lines[0]["seen"] and one.stability == 1
                 for one, own in zip(found, each.courses, strict=False)
             )
-            is_asked = name == FIRST_RULE or name.removeprefix("rule ") in own_rules
+            is_asked = name == FIRST_RULE or name.removeprefix(RULE) in shown.own_rules
             (at_once if kept and not is_asked else rows).append(row)
-    columns = ("variant", "rule", "first reached after", "share at the end", "stability")
+    columns = ("variant", "rule", "natural", "first reached after", "share at the end", "stability")
     caption = (
         f"Sequences seen when a share of {ACQUIRED:g} of the samples first kept a rule, seed by seed; stability is the share of "
         "later evaluations in which as many did."

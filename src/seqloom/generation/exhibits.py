@@ -34,6 +34,8 @@ MOST_MEASURED = 2000
 """Natural sequences whose bits are drawn."""
 Score = Mapping[str, float | None]
 """`value`, `low` and `high`."""
+RULE, DISTANCE = "rule:", "distance:"
+"""Metrics whose names begin alike."""
 NO_SCORE: Score = {"value": None, "low": None, "high": None}
 
 
@@ -128,12 +130,10 @@ class Exhibition:
 
     def control_words(self) -> dict[str, str]:
         """The verdict on each control, as if it were a set of samples."""
-        sets = {
-            name: {key: value for key, value in own.items() if value is not None} for name, own in self.controls.items()
-        }
+        sets = {name: _known(own) for name, own in self.controls.items()}
         beside = sets.get(HELD_OUT, {}), sets.get(TRAIN, {})
         return {
-            name: verdict({key: Measured(value) for key, value in own.items()}, *beside).word
+            name: verdict({key: Measured(value) for key, value in own.items()}, *beside, _known(self.halves)).word
             for name, own in sets.items()
         }
 
@@ -168,6 +168,10 @@ def drawn(tokens: Tokens, most: int) -> Tokens:
     if len(tokens) <= most:
         return tokens
     return tokens.take(np.sort(np.random.default_rng(0xE4).choice(len(tokens), most, replace=False)))
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _of_row(row: Mapping[str, Any], run: GeneratorRun) -> Exhibit:

@@ -15,7 +15,7 @@ from seqloom.report.plots import hexagons
 from seqloom.report.svg import COLOURS, INK, Line, as_svg, draw, new_figure
 
 SAMPLES, HELD_OUT, TRAIN = "c1", "c2", "muted"
-SETS = ((SAMPLES, "samples"), (HELD_OUT, "held-out natural sequences"), (TRAIN, "training sequences"))
+SETS = ((SAMPLES, "samples"), (HELD_OUT, "held-out"), (TRAIN, "training"))
 """Colours of the page, and what they stand for."""
 DOTTED = (1.0, 2.0)
 
@@ -58,7 +58,8 @@ def couplings(key: str, label: str, train: np.ndarray, own: np.ndarray, slope: f
     """Covariances of pairs, of any shape, own against training, as shaded hexagons; a line of the slope of their regression."""
     figure, axes = new_figure(300, 285)
     limits = (-limit, limit)
-    hexagons(axes, *(np.clip(each.ravel(), *limits) for each in (train, own)), limits)
+    x, y = (np.clip(each.ravel(), *limits) for each in (train, own))
+    hexagons(axes, x, y, limits)
     _diagonal(axes, limits)
     if slope is not None and np.isfinite(slope):
         ends = np.array(limits)

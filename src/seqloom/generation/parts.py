@@ -53,7 +53,8 @@ def copying(shown: Exhibition) -> Part:
     measure = "Tanimoto similarity" if shown.of_molecules else "identity"
     figures = []
     for place, each in enumerate(shown_exhibits(shown)):
-        own = np.nan_to_num(each.samples["identity"].to_numpy())
+        read = each.samples.filter(each.samples["valid"]) if shown.of_molecules else each.samples
+        own = np.nan_to_num(read["identity"].to_numpy())
         svg = distributions(
             f"identity-{place}",
             f"{measure} to the nearest training sequence",
@@ -64,16 +65,16 @@ def copying(shown: Exhibition) -> Part:
             NEAR,
         )
         near, memorised = (_percent(own >= each - TIE) for each in (NEAR, MEMORISED))
-        text = f"Median {np.median(own):.2f}; {near} at {NEAR:g} or more, {memorised} at {MEMORISED:g}."
+        text = f"Median {_median(own)}; {near} at {NEAR:g} or more, {memorised} at {MEMORISED:g}."
         figures.append(Figure(svg, each.name, text))
     beside = (
         f"Of held-out sequences {_percent(natural >= NEAR - TIE)} have a training sequence at {NEAR:g} or more (median "
-        f"{np.median(natural):.2f})."
+        f"{_median(natural)})."
         if len(natural)
         else "No natural sequences are held out to compare with."
     )
     texts = (
-        "Tanimoto similarity of Morgan fingerprints to the nearest training molecule. " + beside
+        f"Tanimoto similarity of Morgan fingerprints to the nearest training molecule, of samples that can be read. {beside}"
         if shown.of_molecules
         else "Identity to the nearest training sequence: equal residues of the best alignment from end to end, over the length "
         f"of the longer one. {beside} Dotted: {NEAR:g}, from which a sample is called a near copy.",
@@ -101,19 +102,26 @@ def family(shown: Exhibition) -> tuple[Part, ...]:
         )
         text = f"In the family: {fixed(each.value('in_family'))}."
         figures.append(Figure(svg, each.name, text))
-    texts = [
+    text = (
         f"Log-odds of each sequence under the profile of the family, in bits. Dotted: {profile.floor:.0f} bits, which 95 % of "
         "the training sequences reach."
-    ]
-    if shown.has_decoys:
-        shares = "; ".join(
-            f"{each.name} {fixed(each.value('on_class'))} of {fixed(each.value('hit_rate'))} found at all"
-            for each in shown_exhibits(shown)
-        )
-        texts.append(
-            f"Found by search in the family rather than among the decoys, as a share of all samples: {shares}."
-        )
-    return (Part("In the family", tuple(texts), tuple(figures), "small", SETS),)
+    )
+    tables = (_searched(shown),) if shown.has_decoys else ()
+    return (Part("In the family", (text,), tuple(figures), "small", SETS, tables),)
+
+
+def _searched(shown: Exhibition) -> Listing:
+    """What search finds among the family and its decoys."""
+    metrics = ("hit_rate", "on_class", "off_class")
+    rows = [(each.name, *(fixed(each.value(metric)) for metric in metrics)) for each in shown.exhibits]
+    rows += [(name, *(fixed(own.get(metric)) for metric in metrics)) for name, own in shown.controls.items()]
+    heads = ("found at all", "in the family", "among decoys")
+    return Listing(
+        "Best hits of a search of the family and of other families, the decoys.",
+        ("set", *heads),
+        tuple(rows),
+        frozenset(heads),
+    )
 
 
 def columns(shown: Exhibition) -> tuple[Part, ...]:
@@ -161,7 +169,7 @@ def pairs(shown: Exhibition) -> tuple[Part, ...]:
     }
     if len(shown.reference.held_out):
         few = f"{len(shown.reference.held_out):,} sequences"
-        sets["held-out natural sequences"] = (few, lambda: shown.reference.unseen.aligned)
+        sets["held-out"] = (few, lambda: shown.reference.unseen.aligned)
     figures = []
     for place, (name, (words, residues)) in enumerate(sets.items()):
         figures.append(_pair_figure(f"pairs-{place}", name, words, residues(), target, limit))
@@ -214,8 +222,8 @@ def sequence_map(shown: Exhibition) -> tuple[Part, ...]:
         for place, (name, places) in enumerate(own.items())
     )
     text = (
-        "Sequences by their words of three symbols, on the two principal components of training sequences: clusters are "
-        f"subfamilies. At most {MOST_PLACED} of each set, drawn at random."
+        "Sequences by their words of three symbols, on the two principal components of training sequences, where related ones "
+        f"stand together. At most {MOST_PLACED} of each set, drawn at random."
     )
     return (Part("Map", (text,), figures, "small", SETS),)
 
@@ -275,6 +283,10 @@ def _few(smiles: tuple[str, ...]) -> list[str]:
     rng = np.random.default_rng(0xE6)
     chosen = rng.choice(len(smiles), min(MOST_MOLECULES, len(smiles)), replace=False)
     return [smiles[each] for each in np.sort(chosen).tolist()]
+
+
+def _median(values: np.ndarray) -> str:
+    return f"{np.median(values):.2f}" if len(values) else "none"
 
 
 def _percent(mask: np.ndarray) -> str:

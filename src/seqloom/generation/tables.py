@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqloom.generation.exhibits import Exhibit, Exhibition, Score
+from seqloom.generation.exhibits import DISTANCE, RULE, Exhibit, Exhibition, Score
 from seqloom.quality.controls import HELD_OUT, NOISE
 from seqloom.quality.copies import NEAR, TIE
 from seqloom.report.page import Block, Cell, Fold, Listing, Part
@@ -16,44 +19,60 @@ from seqloom.report.words import DASH, MINUS, Parts, plural
 COLUMNS = {
     "in_family": "in family", "valid": "valid", "pair_r": "pair r", "pair_slope": "pair slope", "copy_gap": "copy gap",
     "near_copies": "near copies", "unique": "unique", "clusters": "clusters", "entropy_gap": "entropy gap",
-    "rule starts-with-m": "M first", "bits": "bits",
+    f"{RULE}starts-with-m": "M first", "bits": "bits",
 }  # fmt: skip
 """Metrics of the leaderboard, and what they are called there."""
 OF_MOLECULES = {
-    "valid": "valid", "unique": "unique", "exact_copies": "exact copies", "near_copies": "near copies",
-    "copy_gap": "copy gap", "clusters": "clusters",
+    "valid": "valid", "novel": "novel", "unique": "unique", "exact_copies": "exact copies", "near_copies": "near copies",
+    "copy_gap": "copy gap", "clusters": "clusters", "scaffolds": "scaffolds", "internal_diversity": "diversity",
 }  # fmt: skip
 MEANS = {
-    "valid": "valid: standard symbols alone, and a length that training sequences have",
-    "in_family": "in the family: bits that 95 % of training sequences reach",
-    "bits": "bits of the family's profile, median",
-    "unique": "distinct sequences",
-    "clusters": "clusters at 80 % identity, over those of as many training sequences",
-    "diversity": "mean difference of two samples over the columns, over that of training sequences",
-    "nn_train": "identity to the nearest training sequence, median",
-    "nn_held_out": "identity to the nearest held-out sequence, median",
-    "near_copies": "near copies: a training sequence at 90 % identity or more",
-    "memorised": "memorised: the same at 95 %",
-    "exact_copies": "exact copies of a training sequence",
-    "copy_gap": "copy gap: near copies less those of held-out sequences",
-    "f1_r": "shares of residues in columns, correlation with training",
-    "f1_rmsd": "the same, root mean square of differences",
-    "kl": "divergence of columns from training, nats",
-    "entropy_gap": "entropy of columns less that of training, bits, mean",
-    "entropy_gap_max": "the same, largest of all columns",
-    "pair_r": "covariances of pairs of columns, correlation with training",
-    "pair_slope": "the same, slope of the regression on training",
-    "pair_r_weighted": "the same correlation, similar sequences sharing one weight",
-    "pair_slope_weighted": "the same slope, similar sequences sharing one weight",
-    "mi_spearman": "mutual information of pairs (APC), rank correlation",
-    "hit_rate": "found in the family by search, at one fixed search space",
-    "on_class": "found in the family rather than among the decoys",
-    "evalue_log10": "decimal logarithm of the e-value, median",
+    "valid": (
+        "valid",
+        "standard symbols alone, and a length that training sequences have; of molecules, what can be read",
+    ),
+    "in_family": ("in the family", "bits that 95 % of training sequences reach"),
+    "bits": ("bits", "of the family's profile, median"),
+    "hit_rate": ("found", "by search, at one fixed search space"),
+    "on_class": ("found in the family", "as the best hit"),
+    "off_class": ("found among decoys", "as the best hit"),
+    "unique": ("unique", "distinct sequences"),
+    "clusters": ("clusters", "at 80 % identity, over those of as many training sequences"),
+    "diversity": ("diversity", "mean difference over the columns, over that of training sequences"),
+    "nn_within": ("nearest other sample", "identity, median"),
+    "nn_train": ("nearest in training", "identity, median"),
+    "nn_held_out": ("nearest held-out", "identity, median"),
+    "near_copies": ("near copies", "a training sequence at an identity of 0.9 or more"),
+    "memorised": ("memorised", "the same at 0.95"),
+    "exact_copies": ("exact copies", "of a training sequence"),
+    "copy_gap": ("copy gap", "near copies less those of held-out sequences"),
+    "novel": ("novel", "of those that can be read, not in training"),
+    "scaffolds": ("scaffolds", "distinct ones, over molecules with a ring"),
+    "internal_diversity": ("internal diversity", "1 less the mean similarity of two molecules"),
+    "f1_r": ("columns, r", "shares of residues, correlation with training"),
+    "f1_rmsd": ("columns, rmsd", "root mean square difference of the shares"),
+    "kl": ("columns, divergence", "from training, nats"),
+    "entropy_gap": ("entropy gap", "bits per column beside training, mean"),
+    "entropy_gap_max": ("largest entropy gap", "of all columns"),
+    "pair_r": ("pair r", "covariances of pairs of columns, correlation with training"),
+    "pair_slope": ("pair slope", "of their regression on training"),
+    "pair_r_weighted": ("weighted pair r", "similar sequences sharing one weight"),
+    "pair_slope_weighted": ("weighted pair slope", "similar sequences sharing one weight"),
+    "mi_spearman": ("mutual information", "of pairs (APC), rank correlation with training"),
+    "word_agreement": ("words of columns", "of 2 to 10 columns, correlation of shares with training"),
+    "frechet": ("Frechet distance", "from held-out sequences, squared"),
+    "kernel_mmd": ("kernel distance", "from held-out sequences, squared (MMD)"),
+    "spectrum_mmd": ("spectrum distance", "the same over words of three symbols"),
+    "precision": ("precision", "samples within reach of held-out sequences"),
+    "recall": ("recall", "held-out sequences within reach of samples"),
+    "density": ("density", "of held-out sequences around samples"),
+    "coverage": ("coverage", "held-out sequences with a sample near them"),
 }
+"""What a metric is called, and what it is."""
 MOST_LISTED = 20
 """Samples of each table of samples."""
 ALIGNED = 10
-LINE = 90
+LINE = 120
 """Symbols of a line of an alignment."""
 SEED = 0xE5
 
@@ -73,7 +92,7 @@ def leaderboard(shown: Exhibition) -> Part:
     ]
     heads = [names[name] for name in known]
     caption = "Samples, best first, with 95 % intervals; below them controls, judged alike."
-    table = Listing(caption, ("set", "verdict", *heads), tuple(rows), frozenset(heads))
+    table = Listing(caption, ("set", "verdict", *heads), tuple(rows), frozenset(heads), broad=True)
     return Part("Leaderboard", _reading(shown), tables=(table,), folds=(_all_metrics(shown),))
 
 
@@ -93,15 +112,15 @@ def _reading(shown: Exhibition) -> tuple[str, ...]:
     if shown.of_molecules:
         texts = [
             "No column decides alone. Copies of training molecules are valid and drug-like, so copies are read first: near "
-            "copies have a training molecule at a Tanimoto similarity of 0.9 or more, and the copy gap is how many more there are than "
-            "among held-out molecules."
+            "copies have a training molecule at a Tanimoto similarity of 0.9 or more, and the copy gap is how many more there "
+            "are than among held-out molecules."
         ]
         return tuple(texts)
     texts = ["No column decides alone, and the verdict names the first fault that makes the others meaningless."]
     if "collapse" in shown.controls:
         texts[0] += (
-            f" Collapse, one training sequence again and again, has {of('collapse', 'in_family')} in the family: membership alone "
-            "is worth nothing."
+            f" Collapse, one training sequence again and again, has {of('collapse', 'in_family')} in the family: membership "
+            "alone is worth nothing."
         )
     if "noisy train" in shown.controls:
         texts[0] += (
@@ -130,14 +149,14 @@ def _reading(shown: Exhibition) -> tuple[str, ...]:
 def _all_metrics(shown: Exhibition) -> Fold:
     names = dict.fromkeys(name for each in shown.exhibits for name in each.metrics)
     names |= dict.fromkeys(name for own in shown.controls.values() for name in own)
-    kept = [name for name in names if not name.startswith(("rule ", "distance "))]
+    kept = [name for name in names if not name.startswith((RULE, DISTANCE))]
     ordered = [name for name in MEANS if name in kept] + [name for name in kept if name not in MEANS]
     sets = [each.name for each in shown.exhibits]
     beside = [f"{name} (control)" for name in shown.controls]
     halves = ["half of train beside the other"] if shown.halves else []
     rows = tuple(
         (
-            MEANS.get(name, name),
+            Parts(*MEANS.get(name, (name, ""))),
             *(_cell(each.metrics.get(name)) for each in shown.exhibits),
             *(fixed(own.get(name)) for own in shown.controls.values()),
             *([fixed(shown.halves.get(name))] if shown.halves else []),
@@ -145,17 +164,19 @@ def _all_metrics(shown: Exhibition) -> Fold:
         for name in ordered
     )
     columns = ("metric", *sets, *beside, *halves)
-    return Fold("All metrics", tables=(Listing("Metrics of every set.", columns, rows, frozenset(columns[1:])),))
+    return Fold(
+        "All metrics", tables=(Listing("Metrics of every set.", columns, rows, frozenset(columns[1:]), broad=True),)
+    )
 
 
 def rules(shown: Exhibition) -> tuple[Part, ...]:
     """What natural sequences keep, and what share of samples does."""
-    names = [name for name in shown.pack.natural if any(f"rule {name}" in each.metrics for each in shown.exhibits)]
+    names = [name for name in shown.pack.natural if any(f"{RULE}{name}" in each.metrics for each in shown.exhibits)]
     names += [
-        name.removeprefix("rule ")
+        name.removeprefix(RULE)
         for each in shown.exhibits
         for name in each.metrics
-        if name.startswith("rule ") and name.removeprefix("rule ") not in shown.pack.natural
+        if name.startswith(RULE) and name.removeprefix(RULE) not in shown.pack.natural
     ]
     if not names:
         return ()
@@ -165,9 +186,9 @@ def rules(shown: Exhibition) -> tuple[Part, ...]:
         (
             name,
             texts.get(name, ""),
-            *(_cell(each.metrics.get(f"rule {name}")) for each in shown.exhibits),
+            *(_cell(each.metrics.get(f"{RULE}{name}")) for each in shown.exhibits),
             fixed(shown.pack.natural.get(name)),
-            fixed(shown.controls.get(HELD_OUT, {}).get(f"rule {name}")),
+            fixed(shown.controls.get(HELD_OUT, {}).get(f"{RULE}{name}")),
         )
         for name in dict.fromkeys(names)
     )
@@ -177,12 +198,10 @@ def rules(shown: Exhibition) -> tuple[Part, ...]:
 
 def distances(shown: Exhibition) -> tuple[Part, ...]:
     """How far properties of samples lie from those of held-out sequences."""
-    names = list(
-        dict.fromkeys(name for each in shown.exhibits for name in each.metrics if name.startswith("distance "))
-    )
+    names = list(dict.fromkeys(name for each in shown.exhibits for name in each.metrics if name.startswith(DISTANCE)))
     if not names:
         return ()
-    heads = tuple(name.removeprefix("distance ").replace("_", " ") for name in names)
+    heads = tuple(name.removeprefix(DISTANCE).replace("_", " ") for name in names)
     rows: list[tuple[Cell, ...]] = [
         (each.name, *(_cell(each.metrics.get(name)) for name in names)) for each in shown.exhibits
     ]
@@ -226,7 +245,8 @@ def _listed(shown: Exhibition, rows: pa.Table, caption: str) -> Listing:
     lines = []
     for row in rows.to_pylist():
         scores = (f"{row['bits']:.1f}", _yes(row["in_family"])) if not shown.of_molecules else (_yes(row["valid"]),)
-        identity = (_share(row["identity"]), _share(row["identity_held_out"]))
+        known = row["valid"] or not shown.of_molecules
+        identity = [_share(row[name] if known else None) for name in ("identity", "identity_held_out")]
         copied = "" if row["valid"] or shown.of_molecules else "not valid"
         copied = "copy" if row["copy"] else copied
         lines.append((Parts(row["id"], copied), *scores, *identity, row["nearest"] or "", row["sequence"]))
@@ -239,23 +259,15 @@ def closest(shown: Exhibition) -> tuple[Listing, Fold | None]:
     own = [each for each in shown.exhibits if not each.baseline] or list(shown.exhibits)
     rows = pa.concat_tables([each.samples for each in own])
     identity = np.nan_to_num(rows["identity"].to_numpy())
-    rows = rows.take(pa.array(np.argsort(-identity, kind="stable")[:ALIGNED]))
-    lines = tuple(
-        (
-            row["id"],
-            row["nearest"] or "none",
-            _share(row["identity"]),
-            _share(row["identity_held_out"]),
-            "" if row["bits"] is None or math.isnan(row["bits"]) else f"{row['bits']:.1f}",
-            "a copy" if row["copy"] else "near copy" if (row["identity"] or 0) >= NEAR - TIE else "",
-        )
-        for row in rows.to_pylist()
-    )
-    columns = ("sample", "nearest in training", "identity", "to held-out", "bits", "")
-    if shown.of_molecules:
-        columns, lines = (*columns[:4], ""), tuple((*line[:4], line[5]) for line in lines)
-    caption = f"The {len(lines)} samples that come nearest to a training sequence."
-    table = Listing(caption, columns, lines, frozenset(columns[2:5]) - {""})
+    order = np.argsort(-identity, kind="stable")
+    texts = rows["sequence"].to_pylist()
+    distinct = list({texts[row]: row for row in reversed(order.tolist())}.values())[::-1]
+    rows = rows.take(pa.array(distinct[:ALIGNED]))
+    lines = tuple(_neighbour(row, bits=not shown.of_molecules) for row in rows.to_pylist())
+    numbers = ("identity", "to held-out", *(() if shown.of_molecules else ("bits",)))
+    columns = ("sample", "nearest in training", *numbers, "")
+    caption = f"The {len(lines)} distinct samples that come nearest to a training sequence."
+    table = Listing(caption, columns, lines, frozenset(numbers))
     blocks = tuple(
         Block(
             f"{row['id']} (above) over {row['nearest']}, identity {_share(row['identity'])}", wrapped(row["alignment"])
@@ -264,6 +276,12 @@ def closest(shown: Exhibition) -> tuple[Listing, Fold | None]:
     )
     words = ("| equal, + alike, - a gap; end to end.",)
     return table, Fold("How they lie over their neighbours", words, blocks=blocks) if blocks else None
+
+
+def _neighbour(row: Mapping[str, Any], *, bits: bool) -> tuple[str, ...]:
+    near = (row["identity"] or 0.0) >= NEAR - TIE
+    scores = [_share(row["identity"]), _share(row["identity_held_out"])] + ([f"{row['bits']:.1f}"] if bits else [])
+    return (row["id"], row["nearest"] or "none", *scores, "a copy" if row["copy"] else "near copy" if near else "")
 
 
 def wrapped(alignment: str) -> str:

@@ -33,8 +33,9 @@ CANDIDATES = 128
 neighbour at half of their residues none was missed with 64; of profile emissions (0.42) one in eight, by 0.03 at most."""
 TRACED = 8
 """Of these, the number that is aligned from end to end."""
-LONGEST_GLOBAL = 4000
-"""Residues up to which scores fit 16 bits; longer sequences are aligned locally, over the longer length all the same."""
+LONGEST_GLOBAL = 2900
+"""Residues up to which scores fit 16 bits, were they all tryptophan; longer sequences are aligned locally, and their matches
+counted over the longer length all the same."""
 WORD_CANDIDATES = 16
 """The same where there is no family to align to."""
 MOST_COLUMNS = 400
@@ -105,6 +106,10 @@ def nearest(queries: Bank, references: Bank, *, other: bool = False) -> Nearest:
         return Nearest(np.full(len(queries), -1), np.zeros(len(queries)), True)
     if queries.alphabet.name == SMILES.name:
         return _nearest_molecules(queries, references, other)
+    distinct, row_of, _ = queries.tokens.distinct()
+    if not other and len(distinct) < len(queries):  # a collapsed set holds one sequence a thousand times
+        found = nearest(Bank(distinct, queries.alphabet, queries.family), references)
+        return Nearest(found.rows[row_of], found.identity[row_of], found.exact)
     candidates = _candidates(queries, references, other)
     rows, identity = np.full(len(queries), -1), np.zeros(len(queries))
     for query, chosen in enumerate(candidates):

@@ -216,12 +216,17 @@ class _Plan:
         return bootstrap(values, "mean", self.seed, self.draws)
 
     def _varied(self, own: Bank) -> dict[str, Measured]:
-        """Uniqueness of all; clusters and differences of at most `MOST_CONTROL`, over those of as many training sequences."""
+        """Uniqueness of all; of at most `MOST_CONTROL` the nearest other one, clusters, and differences.
+
+        The last two over those of as many training sequences.
+        """
         few, rng = own, np.random.default_rng([self.seed, 0xD1])
         if len(own) > MOST_CONTROL:
             few = self.reference.bank(resampled(own.tokens, MOST_CONTROL, rng))
         apart, differing = self.reference.typical(len(few))
+        among = nearest(few, few, other=True).identity if len(few) > 1 else np.zeros(0)
         return {
+            "nn_within": bootstrap(among, "median", self.seed, self.draws),
             "unique": distinct_share(copies(own), self.seed, self.blocks),
             "clusters": distinct_share(clusters(few), self.seed, self.blocks).over(apart),
             "diversity": column_difference(few, self.seed, self.blocks).over(differing),

@@ -45,6 +45,8 @@ class Listing:
     rows: tuple[tuple[Cell, ...], ...]
     numbers: frozenset[str] = frozenset()
     code: frozenset[str] = frozenset()
+    broad: bool = False
+    """Of many columns: narrow ones, and as wide as the window is, beyond the text."""
 
 
 @dataclass(frozen=True)

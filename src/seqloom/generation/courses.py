@@ -188,7 +188,8 @@ def _acquisition(learnt: Sequence[Exhibit], shown: Exhibition) -> tuple[list[Lis
     )
     numbers = frozenset(columns[2:])
     fold = Fold(
-        "Rules that were kept at every evaluation", tables=(Listing(caption, columns, tuple(at_once), numbers),)
+        "Rules that were kept at every evaluation",
+        tables=(Listing("By as many samples, or more.", columns, tuple(at_once), numbers),),
     )
     return [Listing(caption, columns, tuple(rows), numbers)] if rows else [], [fold] if at_once else []
 

@@ -91,9 +91,11 @@ def leaderboard(shown: Exhibition) -> Part:
         for name, own in shown.controls.items()
     ]
     heads = [names[name] for name in known]
-    caption = "Samples, best first, with 95 % intervals; below them controls, judged alike."
+    order = "Samples, best first," if len(shown.exhibits) > 1 else "The samples,"
+    caption = f"{order} with 95 % intervals; below them controls, judged alike."
     table = Listing(caption, ("set", "verdict", *heads), tuple(rows), frozenset(heads), broad=True)
-    return Part("Leaderboard", _reading(shown), tables=(table,), folds=(_all_metrics(shown),))
+    title = "Leaderboard" if len(shown.exhibits) > 1 else "Beside controls"
+    return Part(title, _reading(shown), tables=(table,), folds=(_all_metrics(shown),))
 
 
 def _note(each: Exhibit) -> str:
@@ -261,9 +263,11 @@ def closest(shown: Exhibition) -> tuple[Listing, Fold | None]:
     identity = np.nan_to_num(rows["identity"].to_numpy())
     order = np.argsort(-identity, kind="stable")
     texts = rows["sequence"].to_pylist()
-    distinct = list({texts[row]: row for row in reversed(order.tolist())}.values())[::-1]
-    rows = rows.take(pa.array(distinct[:ALIGNED]))
-    lines = tuple(_neighbour(row, bits=not shown.of_molecules) for row in rows.to_pylist())
+    first: dict[str, int] = {}
+    for row in order.tolist():
+        first.setdefault(texts[row], row)
+    rows = rows.take(pa.array(list(first.values())[:ALIGNED]))
+    lines = tuple(_neighbour(each, bits=not shown.of_molecules) for each in rows.to_pylist())
     numbers = ("identity", "to held-out", *(() if shown.of_molecules else ("bits",)))
     columns = ("sample", "nearest in training", *numbers, "")
     caption = f"The {len(lines)} distinct samples that come nearest to a training sequence."

@@ -44,13 +44,13 @@ class Stack:
     bits: np.ndarray
 
 
-def letter_bits(frequency: np.ndarray, n: float) -> np.ndarray:
+def letter_bits(frequency: np.ndarray, n: int) -> np.ndarray:
     """Bits of each letter in each column, float64 (K, A), from shares of A letters and of a gap, (K, A + 1), of n sequences.
 
     The information of a column, log2 A less its entropy, less what so few sequences make it seem (Schneider et al. 1986,
     doi:10.1016/0022-2836(86)90165-8), times its share of letters, is divided among the letters by their shares.
 
-    >>> letter_bits(np.array([[1.0, 0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25, 0]]), np.inf).round(2).tolist()
+    >>> letter_bits(np.array([[1.0, 0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25, 0]]), 10**9).round(2).tolist()
     [[2.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
     letters = frequency[:, :-1]

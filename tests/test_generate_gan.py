@@ -102,10 +102,20 @@ def test_samples_are_cooler_or_nearer_to_the_mean_on_demand(fitted):
 
 
 def test_the_way_between_two_samples_begins_and_ends_with_them(fitted):
-    ends = PROTEIN.decode(fitted.sample(300, 4, temperature=1e-9))
-    way = PROTEIN.decode(fitted.interpolate(2, 299, 9, seed=4))
+    cold = Gan(**SMALL, heat=0.0).restored(fitted.dims, fitted.state())
+    ends = PROTEIN.decode(cold.sample(300, 4))
+    way = PROTEIN.decode(cold.interpolate(2, 299, 9, seed=4))
     assert (way[0], way[-1], len(way)) == (ends[2], ends[299], 9)
-    assert len(set(PROTEIN.decode(fitted.interpolate(2, 2, 3, seed=4)))) == 1
+    assert len(set(PROTEIN.decode(cold.interpolate(2, 2, 3, seed=4)))) == 1
+
+
+def test_of_more_candidates_those_that_the_critic_finds_most_natural_are_kept(fitted):
+    scores = [
+        Gan(**SMALL, candidates=candidates).restored(fitted.dims, fitted.state()) for candidates in (1.0, 2.0, 4.0)
+    ]
+    means = [each.score(each.sample(256, 7)).values.mean() for each in scores]
+    assert means[0] < means[1] < means[2]
+    assert len(scores[1].sample(300, 7)) == 300
 
 
 def test_scores_are_of_the_critic_of_each_sequence_alone_and_none_where_it_cannot_be_written(fitted):

@@ -19,7 +19,7 @@ from seqloom.report.page import Block, Fold, Listing, Page, Part, page_html
 from seqloom.report.words import Parts
 
 FAMILY = FamilySettings(rows=150, length=40, clades=50).table()
-QUICK = {"sample.n": 60, "judge.draws": 100, "judge.rules": {"serine": "S"}}
+QUICK = {"sample.n": 40, "judge.draws": 100, "judge.rules": {"serine": "S"}}
 
 
 class Reader(HTMLParser):
@@ -177,7 +177,7 @@ def test_names_are_text_wherever_they_stand(folder):
     finally:
         path.write_text(text, "utf-8")
     assert "<u>" not in html
-    assert "&lt;u&gt;&amp;amp;, 60 samples" in html  # in the logo
+    assert "&lt;u&gt;&amp;amp;, 40 samples" in html  # in the logo
 
 
 def test_samples_of_any_tool_have_the_same_page(folder, tmp_path):

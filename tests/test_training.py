@@ -339,7 +339,8 @@ def test_a_device_number_where_none_can_be_is_refused(device):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"lr": 0}, {"batch": 0}, {"patience": 0}, {"seeds": 0}, {"schedule": "downwards"}, {"lr": -1}, {"clip": -1}]
+    "wrong",
+    [{"lr": 0}, {"batch": 0}, {"patience": 0}, {"seeds": 0}, {"schedule": "downwards"}, {"lr": -1}, {"clip": -1}],
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=rf"\[train\] {next(iter(wrong))} = "):

@@ -1,6 +1,24 @@
 """A generator that writes a sequence symbol by symbol, each by all before it: the recipe, its training and its sampler.
 
-The nets are in `causal.py`; how they write and score is in `decode.py`.
+The nets are in `causal.py`; how they write and score is in `decode.py`. Defaults are what did best on MinE (IPR005527, full
+length: 5,559 sequences learnt from, 617 to stop by, 687 held out, 70 % alike at most), one core of a CPU in bf16. Perplexity is
+per symbol, ends counted; r and slope are of pair covariances to those of the training sequences, as are shares in the family,
+of which 5 % of themselves are not; in all rows no sample of 1,000 has a training sequence at 90 % identity, and none comes twice:
+
+| what | CPU s | perplexity of held-out | temperature | in family | r | slope |
+|---|---|---|---|---|---|---|
+| unigram, bigram, 4-gram | < 1 | 16.4, 14.9, 11.8 | | | | |
+| default (gru, 2 layers of 256, dropout .3, balance .5), seed 0 | 372 | 4.19 | .95 | .948 | .79 | .74 |
+| default, seed 1 | 381 | 4.22 | .95 | .952 | .79 | .74 |
+| default, seed 0 | | | 1 | .934 | .76 | .67 |
+| default, seed 1 | | | 1 | .918 | .77 | .68 |
+| balance 1 | 325 | 4.13 | 1 | .918 | .68 | .57 |
+| balance 1 | | | .9 | .964 | .73 | .66 |
+
+Balance makes unseen clusters more likely, and the usual ones less: .5 is between. Nets that are stopped early and leave units out
+are a little too unsure: at temperature 1 columns have .13 bits too much, at .95 .04, at .9 .1 too few. Two layers of 512 with
+dropout .5 took 2.7 times as long to a likelihood no better (valid 4.65 after 25,600 sequences for 4.59). A transformer of 4 x 192
+(1.8 M weights, dropout .2) needs 5 times the time for each sequence, and was at 5.5 where the gru was at 4.4, after 250 s.
 """
 
 from __future__ import annotations

@@ -74,6 +74,8 @@ class Gan(Generator):
     """At the end."""
     heat: Annotated[float, Field(ge=0)] = 0.5
     """Temperature of samples where 1 is asked for; 0 takes the likeliest symbol at each position."""
+    candidates: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """Sequences made for each sample; those that the critic finds most natural are kept. 1 keeps all."""
     latent: Annotated[int, Field(ge=1)] = 128
     """Numbers of the latent vector."""
     width: Annotated[float, Field(gt=0)] = 1.0

@@ -33,6 +33,7 @@ LINES = "monitor.jsonl"
 COLLAPSED_UNIQUE = 0.9
 COLLAPSED_ENTROPY = -0.5
 """Bits per column below the natural sequences, in the mean: a few modes of the family only."""
+HALF = 0.5
 COPIED = 0.05
 """More samples than held-out sequences, as a share, with a training sequence at 90 % identity: the alarm of the research."""
 PERFECT, PERFECT_LONG = 0.98, 3
@@ -133,7 +134,9 @@ def alarms(line: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> list
     """What has gone wrong at this evaluation, in words; `before`: the lines of earlier ones."""
     found = []
     unique, entropy = line["unique"], line["entropy_gap"]
-    if unique < COLLAPSED_UNIQUE or entropy < COLLAPSED_ENTROPY:
+    # Samples that are not of the family do not align, and gaps have no entropy.
+    few_modes = entropy < COLLAPSED_ENTROPY and line["in_family"] >= HALF
+    if unique < COLLAPSED_UNIQUE or few_modes:
         found.append(
             f"collapse: {unique:.0%} of samples are distinct; columns have {entropy:+.2f} bits beside natural ones"
         )

@@ -19,6 +19,10 @@ from seqloom.generation.variant import baseline_of
 BOARD = "leaderboard.json"
 ORDER = ("fit", "under-fit couplings", "off the family", "copying", "collapsed", "empty")
 """Verdicts from the best to the worst; a variant has the worst of its members."""
+SHARES = (
+    "valid", "unique", "in_family", "near_copies", "memorised", "exact_copies", "hit_rate", "on_class", "off_class", "precision",
+    "recall", "coverage", "novel",
+)  # fmt: skip
 HEADLINES = ("in_family", "pair_r", "copy_gap", "unique", "valid")
 """Metrics shown first."""
 
@@ -51,7 +55,7 @@ def conclude(
         "seconds": round(seconds, 3),
     }
     write_json(folder / BOARD, board)
-    write_text(folder / "report.html", board_html(folder))
+    write_text(folder / "report.html", board_html(folder, next(iter(runs.values())).reference))
     return board
 
 
@@ -100,15 +104,18 @@ def _row(name: str, run: GeneratorRun, folder: Path, baseline: str) -> dict[str,
             **worst["verdict"],
             "members": {str(seed): each["verdict"]["word"] for seed, each in found.items()},
         },
-        "metrics": {metric: combined([each["metrics"].get(metric) for each in found.values()]) for metric in names},
+        "metrics": {
+            metric: combined([each["metrics"].get(metric) for each in found.values()], share=is_share(metric))
+            for metric in names
+        },
         "seconds": round(sum(each["seconds"] for each in done), 3),
         "cpu_seconds": round(sum(each["cpu_seconds"] for each in done), 3),
     }
 
 
-def combined(members: Sequence[Mapping[str, Any] | None]) -> dict[str, float | None]:
+def combined(members: Sequence[Mapping[str, Any] | None], *, share: bool = False) -> dict[str, float | None]:
     """The mean over members with its 95 % interval: of one member by samples drawn again, of several by Student's t,
-    and never narrower than the samples alone make it.
+    and never narrower than the samples alone make it. A `share` stays within 0 and 1.
 
     >>> combined([{"value": 0.5, "low": 0.4, "high": 0.6}])
     {'value': 0.5, 'low': 0.4, 'high': 0.6}
@@ -116,8 +123,12 @@ def combined(members: Sequence[Mapping[str, Any] | None]) -> dict[str, float | N
     known = [each for each in members if each is not None and each["value"] is not None]
     if not known:
         return {"value": None, "low": None, "high": None}
+    ends = (0.0, 1.0) if share else (-math.inf, math.inf)
     if len(known) == 1:
-        return {name: known[0][name] for name in ("value", "low", "high")}
+        own = known[0]
+        return {
+            name: None if own[name] is None else float(np.clip(own[name], *ends)) for name in ("value", "low", "high")
+        }
     from scipy.special import stdtrit
 
     values = np.array([each["value"] for each in known])
@@ -126,7 +137,13 @@ def combined(members: Sequence[Mapping[str, Any] | None]) -> dict[str, float | N
     samples = float(np.mean(halves)) / math.sqrt(n) if halves else 0.0
     reach = max(float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(n), samples)
     mean = float(values.mean())
-    return {"value": mean, "low": mean - reach, "high": mean + reach}
+    low, high = np.clip([mean - reach, mean + reach], *ends)
+    return {"value": mean, "low": float(low), "high": float(high)}
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of samples."""
+    return metric in SHARES or metric.startswith("rule:")
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, bool, float]:

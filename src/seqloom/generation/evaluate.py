@@ -64,6 +64,8 @@ def evaluate(
         "family": Path(family).as_posix(),
         "rows": table.n_rows,
         **evaluation.as_json(),
+        "draws": judge.draws,
+        "rules": dict(judge.rules),
         "findings": [each.as_json() for each in (*said, *gaps)],
         "report": "",
     }

@@ -160,7 +160,8 @@ def of_evaluation(folder: Path, reference: Reference) -> Exhibition:
     samples = pq.read_table(folder / SAMPLES)
     name, word, metrics = facts["samples"], found["verdict"]["word"], found["metrics"]
     exhibit = Exhibit(name, "", False, word, metrics, samples, len(samples), metrics, (), ())
-    return Exhibition(reference, (exhibit,), found["controls"], found["halves"], bool(reference.decoys))
+    decoys = bool(reference.decoys)
+    return Exhibition(reference, (exhibit,), found["controls"], found["halves"], decoys, facts["rules"], facts["draws"])
 
 
 def drawn(tokens: Tokens, most: int) -> Tokens:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from seqloom.errors import RunError
 from seqloom.files import read_json, write_json, write_parquet, write_text
 from seqloom.generation.run import GeneratorRun, fasta
 from seqloom.generation.settings import JudgeSection
-from seqloom.quality.columns import word_agreement
-from seqloom.quality.copies import Bank, alignments
+from seqloom.quality.copies import alignments
 from seqloom.quality.embed import Embedder
-from seqloom.quality.intervals import Joint
-from seqloom.quality.judges import judges
+from seqloom.quality.judges import judges, word_judge
 from seqloom.quality.reference import Reference
 from seqloom.quality.standard import Evaluation, standard
 from seqloom.tokens import Tokens
@@ -71,20 +69,8 @@ def judged(
     """The whole judgement of samples."""
     asked = judges(reference, section.rules, embedder)
     if section.effort == "deep" and reference.family is not None:
-        asked = (*asked, _words)
+        asked = (*asked, word_judge(reference))
     return standard(tokens, reference, seed, section.draws, all_controls=controls, judges=asked)
-
-
-def _words(own: Bank, reference: Reference) -> Mapping[str, Joint]:
-    """`word_agreement`: how well words of 2 to 10 columns are as frequent as in training sequences (r20, McGee et al. 2021)."""
-    assert reference.family is not None
-    natural, n_symbols, samples = reference.natural.aligned, reference.family.n_letters + 1, own.aligned
-
-    def of(rows: np.ndarray) -> float:
-        found = word_agreement(natural, samples[rows], n_symbols, reference.seed)
-        return float(np.nanmean(list(found.values())))
-
-    return {"word_agreement": Joint(of, len(own))}
 
 
 def keep(

@@ -200,7 +200,7 @@ def _seed_of(each: Exhibit) -> str:
 
 
 def sequence_map(shown: Exhibition) -> tuple[Part, ...]:
-    """Samples among natural sequences, on the two components in which training sequences differ most."""
+    """Samples among natural sequences, on the two components in which training sequences differ most; not of fewer than 100."""
     reference = shown.reference
     spectrum = Spectrum.of(reference.train, shown.alphabet, dims=2)
     if spectrum.components.shape[1] < 2:

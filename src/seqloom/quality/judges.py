@@ -13,6 +13,7 @@ import numpy as np
 from seqloom.alphabet import SMILES
 from seqloom.errors import DataError
 from seqloom.quality.clouds import Clouds
+from seqloom.quality.columns import word_agreement
 from seqloom.quality.copies import Bank
 from seqloom.quality.embed import Embedder, Spectrum, drawn
 from seqloom.quality.intervals import Joint, Numbers
@@ -93,6 +94,21 @@ def cloud_judge(reference: Reference, embedder: Spectrum | Embedder | None = Non
             name: Numbers(each) if isinstance(each, np.ndarray) else Joint(each, len(own))
             for name, each in clouds.measures().items()
         }
+
+    return judge
+
+
+def word_judge(reference: Reference, n_sets: int = 100) -> Judge:
+    """`word_agreement`: the mean of `columns.word_agreement` over words of 2 to 10 columns; a second for each value."""
+    assert reference.family is not None
+    natural, n_symbols = reference.natural.aligned, reference.family.n_letters + 1
+
+    def judge(own: Bank, reference: Reference) -> dict[str, Numbers | Joint]:
+        def of(rows: np.ndarray) -> float:
+            found = word_agreement(natural, own.aligned[rows], n_symbols, reference.seed, n_sets=n_sets)
+            return float(np.nanmean(list(found.values())))
+
+        return {"word_agreement": Joint(of, len(own))}
 
     return judge
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from seqloom.alphabet import SMILES
 from seqloom.chemistry import unreadable
-from seqloom.quality.columns import word_agreement
 from seqloom.quality.controls import HELD_OUT, TRAIN, controls, resampled
 from seqloom.quality.copies import MEMORISED, NEAR, TIE, Bank, Nearest, is_copy, nearest
 from seqloom.quality.diversity import clusters, column_difference, copies, distinct_share
@@ -149,24 +148,6 @@ def quick(samples: Tokens, reference: Reference) -> dict[str, float]:
         "exact_copies": _mean(is_copy(own, reference.natural)),
         "entropy_gap": entropy_gap(own.aligned, target) if target else math.nan,
         "pair_r": pair_correlation(own.aligned, target) if target else math.nan,
-    }
-
-
-def deep(samples: Tokens, reference: Reference, seed: int = 0, n_sets: int = 100) -> dict[str, dict[int, float]]:
-    """Words of 2 to 10 columns (`columns.word_agreement`) of the samples, held-out and resampled training sequences.
-
-    Empty without a family; a set that is empty is left out.
-    """
-    if reference.family is None:
-        return {}
-    n = min(max(len(samples), 2), MOST_CONTROL)
-    natural = controls(reference, n, seed)
-    sets = {"samples": samples} | {name: natural[name] for name in (HELD_OUT, TRAIN) if name in natural}
-    n_symbols = reference.family.n_letters + 1
-    return {
-        name: word_agreement(reference.natural.aligned, reference.bank(tokens).aligned, n_symbols, seed, n_sets=n_sets)
-        for name, tokens in sets.items()
-        if len(tokens)
     }
 
 

@@ -75,12 +75,21 @@ def verdict(
     if not metrics:
         return Verdict("empty", "empty: there are no sequences to judge", {})
     return (
-        _collapsed(metrics, ceiling)
+        _unreadable(metrics)
+        or _collapsed(metrics, ceiling)
         or _copying(metrics, held_out)
         or _off(metrics, held_out)
         or _under_fit(metrics, held_out, ceiling, halves or {})
         or _fit(metrics, held_out)
     )
+
+
+def _unreadable(metrics: Mapping[str, Measured]) -> Verdict | None:
+    """Of molecules: texts that are none are all alike, and would seem collapsed."""
+    read = _known(metrics, "valid")
+    if "in_family" in metrics or not read or read["valid"].value >= LEAST_VALID:
+        return None
+    return _said("off the family", f"{_percent(read['valid'])} of samples can be read at all", read)
 
 
 def _collapsed(metrics: Mapping[str, Measured], ceiling: Mapping[str, float]) -> Verdict | None:
@@ -132,9 +141,6 @@ def _copying(metrics: Mapping[str, Measured], held_out: Mapping[str, float]) -> 
 def _off(metrics: Mapping[str, Measured], held_out: Mapping[str, float]) -> Verdict | None:
     known = _known(metrics, "in_family")
     if not known:
-        read = _known(metrics, "valid")
-        if read and read["valid"].value < LEAST_VALID:
-            return _said("off the family", f"{_percent(read['valid'])} of samples can be read at all", read)
         return None
     natural = held_out.get("in_family", math.nan)
     usual = natural if math.isfinite(natural) else USUAL_MEMBERS

@@ -17,8 +17,8 @@ FIRST_RATE = 0.04
 def learning_rate(settings: TrainSection, epoch: float, epochs: int) -> float:
     """The rate at `epoch` of `epochs`, both counted from 0, fractions of an epoch being steps of it.
 
-    Rates change with every step in a warm-up, in `linear` and in `one-cycle`; elsewhere they change with the epoch. Epochs of the schedule count
-    from the end of the warm-up.
+    Rates change with every step in a warm-up, in `linear` and in `one-cycle`; elsewhere with the epoch. Epochs of the schedule
+    count from the end of the warm-up.
     """
     if epoch < settings.warmup:
         return settings.lr * (epoch + 1e-3) / settings.warmup  # never quite 0, or the first step would be lost

@@ -41,8 +41,9 @@ class TrainSection(Recipe):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     """Highest learning rate; adadelta wants one near 1."""
     schedule: str = "cosine"
-    """The learning rate over the epochs e = 0, 1, ...: `cosine`, from `lr` down to a hundredth of it; `constant`; `linear`, down to 0 step by step; `one-cycle`, up
-    and down again (Smith and Topin 2018); `t^-1` or another power of t = e + 1; `exp(-sqrt e)`, `exp(-e)`, `exp(-e^2)`."""
+    """The learning rate over the epochs e = 0, 1, ...: `cosine`, from `lr` down to a hundredth of it; `constant`; `linear`, down
+    to 0 step by step; `one-cycle`, up and down again (Smith and Topin 2018); `t^-1` or another power of t = e + 1;
+    `exp(-sqrt e)`, `exp(-e)`, `exp(-e^2)`."""
     warmup: Annotated[int, Field(ge=0)] = 0
     """Epochs in which the rate rises from 0 to `lr`, before the schedule begins."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2

@@ -38,7 +38,7 @@ class Step(ABC):
         """Numbers after an epoch. `valid_loss` decides when to stop and which weights are kept."""
 
     def recovered(self, best: Mapping[str, Tensor]) -> bool:
-        """Whether the step found itself astray after this epoch and put back the weights `best`, to go on from there; never here."""
+        """Whether the step found itself astray after this epoch, and put back the weights `best` to go on from; never here."""
         return False
 
 

@@ -58,7 +58,7 @@ def restored(recipe: Gan, dims: Dims, state: State) -> Sampler:
             }
         )
         module.to(resolved_device("auto")).eval()
-    return GanSampler(dims, writer, critic, recipe.heat, state.get("usual"))
+    return GanSampler(dims, writer, critic, recipe.heat, recipe.candidates, state.get("usual"))
 
 
 def _count(module: nn.Module) -> int:

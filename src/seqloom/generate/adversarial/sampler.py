@@ -25,14 +25,22 @@ class GanSampler(Sampler):
     steered_by = frozenset({"temperature", "truncation", "condition"})
 
     def __init__(
-        self, dims: Dims, writer: Writer, critic: Critic, heat: float, usual: np.ndarray | None = None
+        self,
+        dims: Dims,
+        writer: Writer,
+        critic: Critic,
+        heat: float,
+        candidates: float = 1.0,
+        usual: np.ndarray | None = None,
     ) -> None:
-        """`heat` multiplies the temperature that is asked for; 0 takes the likeliest symbol at each position.
+        """`heat` multiplies the temperature that is asked for; 0 takes the likeliest symbol at each position. `candidates`:
+
+        sequences made for each one that is kept, by the critic's values.
 
         `usual` float32 (U, C): conditions of natural sequences, taken in turn where none are asked for.
         """
         super().__init__(dims)
-        self.writer, self.critic, self.heat, self.usual = writer, critic, heat, usual
+        self.writer, self.critic, self.heat, self.candidates, self.usual = writer, critic, heat, candidates, usual
 
     @property
     def device(self) -> torch.device:
@@ -49,27 +57,20 @@ class GanSampler(Sampler):
         conditions: np.ndarray | None,
     ) -> Tokens:
         assert not len(prefix)
-        blocks = []
-        for number in range(-(-n // BLOCK)):
-            random = torch.Generator().manual_seed(_block_seed(seed, number))
-            z = torch.randn(BLOCK, self.writer.latent, generator=random) * truncation
-            noise, heat = None, self.heat * temperature
-            if heat:
-                drawn = torch.empty(BLOCK, self.writer.sizes.canvas, self.dims.vocabulary).exponential_(
-                    generator=random
-                )
-                noise = -heat * torch.log(drawn.clamp_min(1e-20))
-            blocks.append(self._written(z, self._block(conditions, number), noise))
-        ids = np.concatenate([np.zeros((0, self.writer.sizes.canvas), np.uint8), *blocks])[:n]
-        return as_tokens(ids)
+        blocks = [
+            self._chosen(seed, number, self.heat * temperature, truncation, conditions)[0]
+            for number in range(-(-n // BLOCK))
+        ]
+        return as_tokens(np.concatenate([np.zeros((0, self.writer.sizes.canvas), np.uint8), *blocks])[:n])
 
     def interpolate(self, first: int, second: int, n: int, seed: int, conditions: np.ndarray | None = None) -> Tokens:
         """`n` sequences on the way from sample `first` to sample `second` of `seed`, likeliest symbols, both ends included.
 
         Along the great circle through both latent vectors (slerp): points of a straight line would lie too near the middle.
         """
-        wanted = self._block(None if conditions is None else self._conditions(conditions, 1), 0)
-        ends = self.latents(max(first, second) + 1, seed)[[first, second]]
+        given = None if conditions is None else self._conditions(conditions, 1)
+        wanted = self._block(given, 0)
+        ends = self.latents(max(first, second) + 1, seed, given)[[first, second]]
         lengths = ends.norm(dim=1)
         angle = torch.acos((ends[0] @ ends[1] / lengths.prod()).clamp(-1, 1))
         share = torch.linspace(0, 1, n)[:, None]
@@ -86,12 +87,9 @@ class GanSampler(Sampler):
         parts = [self._written(part, None if wanted is None else wanted[: len(part)], None) for part in z.split(BLOCK)]
         return as_tokens(np.concatenate(parts))
 
-    def latents(self, n: int, seed: int) -> Tensor:
+    def latents(self, n: int, seed: int, conditions: np.ndarray | None = None) -> Tensor:
         """Latent vectors (n, Z) of the first `n` samples of a seed."""
-        blocks = []
-        for number in range(-(-n // BLOCK)):
-            random = torch.Generator().manual_seed(_block_seed(seed, number))
-            blocks.append(torch.randn(BLOCK, self.writer.latent, generator=random))
+        blocks = [self._chosen(seed, number, self.heat, 1.0, conditions)[1] for number in range(-(-n // BLOCK))]
         return torch.cat(blocks)[:n]
 
     def score(self, tokens: Tokens, conditions: np.ndarray | None = None) -> Score:
@@ -105,13 +103,10 @@ class GanSampler(Sampler):
         wanted = None if conditions is None else self._conditions(conditions, len(tokens))
         if wanted is None and self.usual is not None:
             wanted = np.broadcast_to(self.usual.mean(0), (len(tokens), self.dims.n_conditions)).copy()
-        with torch.inference_mode():
-            for start in range(0, len(rows), BLOCK):
-                part = rows[start : start + BLOCK]
-                ids = torch.from_numpy(tokens.padded(part, canvas).ids).to(self.device).long()
-                x = functional.one_hot(ids, self.dims.vocabulary).float()
-                own = None if wanted is None else torch.from_numpy(wanted[part]).to(self.device)
-                values[part] = self.critic(x, own).cpu().numpy()
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            own = None if wanted is None else torch.from_numpy(wanted[part])
+            values[part] = self._values(tokens.padded(part, canvas).ids, own)
         return Score(values, "critic")
 
     def state(self) -> State:
@@ -131,6 +126,40 @@ class GanSampler(Sampler):
         held = self.usual if conditions is None else conditions
         assert held is not None
         return torch.from_numpy(held[np.arange(number * BLOCK, (number + 1) * BLOCK) % len(held)])
+
+    def _chosen(
+        self, seed: int, number: int, heat: float, truncation: float, conditions: np.ndarray | None
+    ) -> tuple[np.ndarray, Tensor]:
+        """Ids uint8 (BLOCK, L) of a block of samples, and their latent vectors (BLOCK, Z).
+
+        Of more candidates those that the critic finds most natural, in the order of their making (after Azadi et al. 2018,
+        arXiv:1810.06758); with conditions, the better of those that were made for the same place.
+        """
+        random = torch.Generator().manual_seed(_block_seed(seed, number))
+        n_made = round(BLOCK * max(self.candidates, 1.0))
+        z = torch.randn(n_made, self.writer.latent, generator=random) * truncation
+        place = torch.arange(n_made) % BLOCK
+        wanted = self._block(conditions, number)
+        own = None if wanted is None else wanted[place]
+        noise = None
+        if heat:
+            drawn = torch.empty(n_made, self.writer.sizes.canvas, self.dims.vocabulary).exponential_(generator=random)
+            noise = drawn.clamp_min_(1e-20).log_().mul_(-heat)
+        ids = self._written(z, own, noise)
+        if n_made == BLOCK:
+            return ids, z
+        order = np.argsort(-self._values(ids, own), kind="stable")
+        best_of_place = order[np.unique(place.numpy()[order], return_index=True)[1]]
+        kept = np.sort(order[:BLOCK]) if wanted is None else best_of_place
+        return ids[kept], z[torch.from_numpy(kept)]
+
+    def _values(self, ids: np.ndarray, conditions: Tensor | None) -> np.ndarray:
+        """What the critic gives to ids uint8 (B, L), float32 (B,)."""
+        with torch.inference_mode():
+            x = functional.one_hot(torch.from_numpy(ids).to(self.device).long(), self.dims.vocabulary).float()
+            own = None if conditions is None else conditions.to(self.device)
+            found: np.ndarray = torch.nan_to_num(self.critic(x, own)).cpu().numpy()
+        return found
 
     def _written(self, z: Tensor, conditions: Tensor | None, noise: Tensor | None) -> np.ndarray:
         """Ids uint8 (B, L) of latent vectors (B, Z), with noise (B, L, V) on the logits."""

@@ -137,7 +137,7 @@ class AdversarialStep(GeneratorStep):
 
     def sampler(self) -> Sampler:
         """Both nets as they are."""
-        return GanSampler(self.job.dims, self.writer, self.critic, self.recipe.heat, self.usual)
+        return GanSampler(self.job.dims, self.writer, self.critic, self.recipe.heat, self.recipe.candidates, self.usual)
 
     def _critic_step(
         self, rows: Tensor, conditions: Tensor | None, fake: Tensor, *, last: bool

@@ -3,7 +3,8 @@
 The nets are in `causal.py`; how they write and score is in `decode.py`. Defaults are what did best on MinE (IPR005527, full
 length: 5,559 sequences learnt from, 617 to stop by, 687 held out, 70 % alike at most), one core of a CPU in bf16. Perplexity is
 per symbol, ends counted; r and slope are of pair covariances to those of the training sequences, as are shares in the family,
-of which 5 % of themselves are not; in all rows no sample of 1,000 has a training sequence at 90 % identity, and none comes twice:
+of which 5 % of themselves are not. No sample of 1,000 comes twice, and none has a training sequence at 90 % identity (counted at
+temperatures 1 and .95):
 
 | what | CPU s | perplexity of held-out | temperature | in family | r | slope |
 |---|---|---|---|---|---|---|
@@ -17,7 +18,7 @@ of which 5 % of themselves are not; in all rows no sample of 1,000 has a trainin
 
 Balance makes unseen clusters more likely, and the usual ones less: .5 is between. Nets that are stopped early and leave units out
 are a little too unsure: at temperature 1 columns have .13 bits too much, at .95 .04, at .9 .1 too few. Two layers of 512 with
-dropout .5 took 2.7 times as long to a likelihood no better (valid 4.65 after 25,600 sequences for 4.59). A transformer of 4 x 192
+dropout .5 took 3 times as long to a likelihood no better (valid 4.65 after 25,600 sequences for 4.59). A transformer of 4 x 192
 (1.8 M weights, dropout .2) needs 5 times the time for each sequence, and was at 5.5 where the gru was at 4.4, after 250 s.
 """
 

@@ -22,7 +22,7 @@ from seqloom.generation.conclude import conclude
 from seqloom.generation.decoys import read_decoys
 from seqloom.generation.judging import judge_member
 from seqloom.generation.run import GeneratorRun, fit_member, keep
-from seqloom.generation.variant import GeneratorVariant, baseline_of, variants_of
+from seqloom.generation.variant import GeneratorVariant, baseline_of, refuse_settings, variants_of
 from seqloom.jobs import refuse_launched, run_all
 from seqloom.quality.family import Family
 from seqloom.run import claim_folder, run_folders
@@ -71,6 +71,8 @@ def compare(
     refuse_launched()
     started = time.monotonic()
     watcher = watcher or Watcher()
+    refuse_settings(sections)
+    watcher.say("reading and dividing the sequences, which takes a minute for ten thousand")
     collection = read_collection(sections, data)
     variants = variants_of(sections, collection.alphabet.name, collection.splitter, single=single)
     folders = run_folders(variants, folder, single=single)

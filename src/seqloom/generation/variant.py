@@ -14,7 +14,7 @@ from seqloom.generation.settings import GENERATORS, PLAIN, JudgeSection, Natural
 from seqloom.registry import available, build, recipe_class, settings_of, validated
 from seqloom.sections import Sections
 from seqloom.split.base import Splitter
-from seqloom.table import DataSection
+from seqloom.table import DataSection, read_source
 
 DEFAULT = "autoregressive"
 """Fitted where nobody names a generator."""
@@ -52,6 +52,17 @@ class GeneratorVariant:
         plain = {key: validated(cls, sections[key], f"[{key}]") for key, cls in PLAIN.items()}
         built = {"generator": build("generator", sections["generator"]), "split": build("splitter", sections["split"])}
         return GeneratorVariant(name, **plain, **built)  # type: ignore[arg-type]
+
+
+def refuse_settings(sections: Sections) -> None:
+    """ConfigError for settings that are wrong whatever the table: told at once, as families take a while to read."""
+    for draft in drafts(sections, (), GENERATORS):
+        if "kind" in draft.sections["generator"]:
+            build("generator", draft.sections["generator"])
+        for key, cls in PLAIN.items():
+            validated(cls, draft.sections[key], f"[{key}]")
+    if decoys := sections.get("judge", {}).get("decoys"):
+        read_source(decoys)
 
 
 def variants_of(sections: Sections, alphabet: str, split: Splitter, *, single: bool) -> list[GeneratorVariant]:

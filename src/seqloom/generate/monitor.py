@@ -19,6 +19,7 @@ import numpy as np
 from seqloom.files import plain, write_text
 from seqloom.generate.base import Sampler
 from seqloom.quality.copies import NEAR
+from seqloom.quality.family import FLOOR_SHARE
 from seqloom.quality.intervals import Numbers
 from seqloom.quality.judges import Judge, search_judge
 from seqloom.quality.reference import Reference
@@ -34,6 +35,8 @@ COLLAPSED_UNIQUE = 0.9
 COLLAPSED_ENTROPY = -0.5
 """Bits per column below the natural sequences, in the mean: a few modes of the family only."""
 HALF = 0.5
+COPIES_WEIGH = 10
+"""A share of copies, in shares of what samples may lack otherwise: couplings rise while copying begins, which must not pay."""
 COPIED = 0.05
 """More samples than held-out sequences, as a share, with a training sequence at 90 % identity: the alarm of the research."""
 PERFECT, PERFECT_LONG = 0.98, 3
@@ -122,9 +125,9 @@ def shortfall(found: Mapping[str, float]) -> float:
     lacks = {
         "valid": 1.0 - known.get("valid", 1.0),
         "unique": 1.0 - known.get("unique", 1.0),
-        "in_family": max(known.get("in_family_natural", 0.0) - known.get("in_family", 1.0), 0.0),
+        "in_family": max(1 - FLOOR_SHARE - known.get("in_family", 1.0), 0.0),
         "pairs": (1.0 - max(known.get("pair_r", 1.0), 0.0)) / 2,
-        "copies": 4 * max(known.get("copy_gap", 0.0), 0.0),
+        "copies": COPIES_WEIGH * max(known.get("copy_gap", 0.0), 0.0),
         "entropy": max(-known.get("entropy_gap", 0.0), 0.0),
     }
     return float(sum(lacks.values()))

@@ -55,6 +55,11 @@ class GeneratorTraining(Recipe):
     patience: Annotated[int, Field(ge=1)] = 10
     """Evaluations without a better one before training stops; the weights of the best are kept."""
 
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _precision(cls, value: object) -> object:
+        return str(value) if value == 32 else value
+
     @field_validator("schedule")
     @classmethod
     def _schedule(cls, value: str) -> str:

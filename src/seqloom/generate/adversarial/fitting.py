@@ -12,7 +12,8 @@ from seqloom.generate.adversarial.encodings import symbol_vectors
 from seqloom.generate.adversarial.sampler import GanSampler
 from seqloom.generate.adversarial.step import AdversarialStep
 from seqloom.generate.base import Dims, Job, Naturals, Sampler, State
-from seqloom.training.device import open_fabric, resolved_device
+from seqloom.generate.step import opened
+from seqloom.training.device import resolved_device
 from seqloom.training.loop import optimise
 from seqloom.training.memory import kept_memory
 from seqloom.training.step import Training
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def fitted(recipe: Gan, train: Naturals, valid: Naturals, job: Job) -> Sampler:
     """The weights of the evaluation that the monitor found best, or the last ones without a monitor."""
     settings = job.settings
-    fabric = open_fabric(settings.device, settings.precision)
+    fabric = opened(settings)
     torch.manual_seed(job.seed)
     vectors = symbol_vectors(recipe.encoding, job.dims.symbols, job.dims.alphabet, recipe.vectors)
     writer, critic = recipe.nets(job.dims, vectors)
@@ -35,13 +36,12 @@ def fitted(recipe: Gan, train: Naturals, valid: Naturals, job: Job) -> Sampler:
         f"a place of the critic's last layer sees {'all' if math.isinf(seen) else f'{seen:.0f}'} of them"
     )
     step = AdversarialStep(writer, critic, train, valid, job, recipe, fabric)
-    folder = job.folder / "checkpoint" if job.folder else None
     seconds = settings.seconds or math.inf
     training = Training(
         step, settings.as_section(), settings.n_evaluations, job.seed, progress=job.progress, seconds=seconds
     )
     with kept_memory():
-        optimise(training, fabric, folder)
+        optimise(training, fabric, job.folder)
     return step.sampler()
 
 

@@ -22,7 +22,11 @@ def page() -> str:
         parts += [f"## [{section}]", (cls.__doc__ or "").strip().splitlines()[0], "\n".join(table(fields_of(cls)))]
     for section, cls in GENERATOR_SECTIONS.items():
         if section != "data":  # which is the same for all
-            parts += [f"## [{section}] of generators", " ".join((cls.__doc__ or "").split()), "\n".join(table(fields_of(cls)))]
+            parts += [
+                f"## [{section}] of generators",
+                " ".join((cls.__doc__ or "").split()),
+                "\n".join(table(fields_of(cls))),
+            ]
     for family in FOLDERS:
         parts += [
             f"## [{SECTION_OF[family]}]",

@@ -11,6 +11,7 @@ from seqloom.ancestry import FamilySettings
 from seqloom.errors import ConfigError, DataError, RunError
 from seqloom.generation.api import compare, evaluate, fit, sample, score
 from seqloom.generation.conclude import combined
+from seqloom.model import find_run
 
 FAMILY = FamilySettings(rows=150, length=30, clades=50).table()
 QUICK = {"judge.draws": 100, "sample.n": 60}
@@ -192,3 +193,8 @@ def test_the_interval_over_seeds_is_students_and_no_narrower_than_that_of_sample
     assert same["high"] - same["value"] == pytest.approx(0.1 / np.sqrt(3))
     apart = combined([{**each, "value": value} for each, value in zip(members, (0.2, 0.5, 0.8), strict=True)])
     assert apart["high"] - apart["value"] == pytest.approx(4.303 * 0.3 / np.sqrt(3), rel=1e-3)
+
+
+def test_a_generator_is_asked_for_no_predictions(run):
+    with pytest.raises(RunError, match=r"holds generators, which predict nothing; use seqloom generate"):
+        find_run(run)

@@ -25,7 +25,7 @@ from seqloom.files import read_arrays, read_json
 from seqloom.findings import Finding
 from seqloom.lookup import kept_lookups
 from seqloom.predict.base import Dims, Fitted
-from seqloom.run import Member, Run, read_resolved
+from seqloom.run import NATURALS, Member, Run, read_resolved
 from seqloom.split.inputs import input_hashes
 from seqloom.store.molecules import Molecules
 from seqloom.table import DataSection, Table, read_table
@@ -255,6 +255,10 @@ def find_run(folder: Path) -> Path:
     if (folder / "target.json").exists():
         return folder
     board = folder / "leaderboard.json"
+    if (folder / NATURALS).exists() or (board.exists() and "generators" in read_json(board)):
+        raise RunError(
+            f"{folder}: it holds generators, which predict nothing; use seqloom generate sample, score or evaluate"
+        )
     if board.exists():
         best = next(row["variant"] for row in read_json(board)["leaderboard"] if row.get("run", True))
         return folder / best

@@ -24,6 +24,9 @@ from seqloom.predict.base import Dims, Fitted
 from seqloom.sections import Sections, difference
 from seqloom.target import Target
 
+NATURALS = "naturals.json"
+"""File that runs of generators have, and no others."""
+
 
 class Named(Protocol):
     """What has a name, as variants of all kinds of experiments have."""

@@ -28,11 +28,10 @@ from seqloom.generation.variant import GeneratorVariant
 from seqloom.quality.family import Family
 from seqloom.quality.reference import Reference
 from seqloom.quality.rules import Pack
-from seqloom.run import read_resolved
+from seqloom.run import NATURALS, read_resolved
 from seqloom.tokens import Tokens
 
 SEQUENCES = "naturals.parquet"
-FACTS = "naturals.json"
 DECOYS = "decoys.parquet"
 FAMILY = "family"
 WIDTH = 60
@@ -136,9 +135,9 @@ class GeneratorRun:
     @cached_property
     def _facts(self) -> dict[str, Any]:
         try:
-            facts: dict[str, Any] = read_json(self.folder / FACTS)
+            facts: dict[str, Any] = read_json(self.folder / NATURALS)
         except FileNotFoundError:
-            raise RunError(f"{self.folder}: not a run of a generator (no {FACTS})") from None
+            raise RunError(f"{self.folder}: not a run of a generator (no {NATURALS})") from None
         return facts
 
     @cached_property
@@ -159,7 +158,7 @@ def keep(
         family.save(folder / FAMILY)
     if decoys is not None:
         write_whole(folder / DECOYS, lambda draft: pq.write_table(decoys, draft))
-    write_json(folder / FACTS, {"dims": dims.as_json(), "conditions": conditions})
+    write_json(folder / NATURALS, {"dims": dims.as_json(), "conditions": conditions})
 
 
 def decoys_of(table: pa.Table | None, alphabet: Alphabet) -> dict[str, Tokens]:

@@ -15,9 +15,10 @@ from seqloom.files import read_json, write_text
 from seqloom.findings import Finding, finding
 from seqloom.generate.base import Score
 from seqloom.generation.conditions import asked_for, coded_columns
-from seqloom.generation.run import FACTS, GeneratorRun, fasta
+from seqloom.generation.run import GeneratorRun, fasta
 from seqloom.prediction import write_table
 from seqloom.quality.copies import nearest
+from seqloom.run import NATURALS
 from seqloom.table import DataSection, Table, read_table
 from seqloom.tokens import Tokens
 
@@ -27,7 +28,7 @@ BOARD = "leaderboard.json"
 
 def find_generator(folder: Path) -> GeneratorRun:
     """The run in a folder; of an experiment the first on its leaderboard that is no baseline."""
-    if (folder / "resolved.toml").exists() and (folder / FACTS).exists() and not (folder / BOARD).exists():
+    if (folder / "resolved.toml").exists() and (folder / NATURALS).exists() and not (folder / BOARD).exists():
         return GeneratorRun(folder)
     if not (folder / BOARD).exists():
         raise RunError(

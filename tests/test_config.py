@@ -379,6 +379,7 @@ def test_every_default_is_written_out(peptide_table):
     assert mlp.resolved["predictor"] == {"kind": "mlp", "hidden": [128, 64], "dropout": 0.3}
     assert mlp.resolved["split"] == {
         "kind": "similarity", "seed": 0, "shared": "stop", "inner": 1, "test": 0.2, "folds": 1, "identity": 0.5, "search": "auto",
+        "largest": 1.0,
     }  # fmt: skip
     assert mlp.resolved["target"]["task"] == "regression"
 

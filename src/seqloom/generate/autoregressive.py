@@ -38,7 +38,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State
+from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State, Wanted
 from seqloom.generate.causal import CausalNet, RecurrentNet, Shape, TransformerNet
 from seqloom.generate.decode import log_likelihoods, nats, padded, written
 from seqloom.generate.step import GeneratorStep, opened
@@ -201,18 +201,12 @@ class AutoregressiveSampler(Sampler):
         """The net's own names and arrays."""
         return {name: value.detach().cpu().numpy() for name, value in self.net.state_dict().items()}
 
-    def _sampled(
-        self,
-        n: int,
-        seed: int,
-        temperature: float,
-        truncation: float,
-        prefix: np.ndarray,
-        conditions: np.ndarray | None,
-    ) -> Tokens:
+    def _sampled(self, wanted: Wanted) -> Tokens:
+        conditions = wanted.conditions
         if self.dims.n_conditions and conditions is None:
-            conditions = np.zeros((n, self.dims.n_conditions), np.float32)
-        return written(self.net, n, seed, temperature, prefix, conditions, most_symbols(self.dims.longest, prefix))
+            conditions = np.zeros((wanted.n, self.dims.n_conditions), np.float32)
+        longest = most_symbols(self.dims.longest, wanted.prefix)
+        return written(self.net, wanted.n, wanted.seed, wanted.temperature, wanted.prefix, conditions, longest)
 
 
 def _summary(curve: list[Epoch], every: int) -> str:

@@ -103,6 +103,19 @@ class Score(NamedTuple):
     """`critic`: larger is more natural to the critic of a gan, and no likelihood."""
 
 
+class Wanted(NamedTuple):
+    """What samples are asked for, as `Sampler.sample` says."""
+
+    n: int
+    seed: int
+    temperature: float
+    truncation: float
+    prefix: np.ndarray
+    """Ids, uint8 (P,)."""
+    conditions: np.ndarray | None
+    """float32 (n, C), or None where none are asked for."""
+
+
 class Sampler(ABC):
     """A fitted generator."""
 
@@ -142,20 +155,12 @@ class Sampler(ABC):
         unknown = sorted(set(prefix) - set(self.dims.symbols))
         if unknown:
             raise ConfigError(f"--prefix {prefix}: {' '.join(unknown)} is none of {self.dims.symbols}")
-        wanted = None if conditions is None else self._conditions(conditions, n)
-        return self._sampled(n, seed, temperature, truncation, ALPHABETS[self.dims.alphabet].ids(prefix), wanted)
+        told = None if conditions is None else self._conditions(conditions, n)
+        return self._sampled(Wanted(n, seed, temperature, truncation, ALPHABETS[self.dims.alphabet].ids(prefix), told))
 
     @abstractmethod
-    def _sampled(
-        self,
-        n: int,
-        seed: int,
-        temperature: float,
-        truncation: float,
-        prefix: np.ndarray,
-        conditions: np.ndarray | None,
-    ) -> Tokens:
-        """As `sample`, which has looked at the arguments; prefix uint8 (P,) of ids, conditions float32 (n, C)."""
+    def _sampled(self, wanted: Wanted) -> Tokens:
+        """The sequences that `sample`, which has looked at its arguments, is asked for."""
 
     @abstractmethod
     def score(self, tokens: Tokens, conditions: np.ndarray | None = None) -> Score:

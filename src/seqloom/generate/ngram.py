@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State
+from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State, Wanted
 from seqloom.generate.written import most_symbols, until_end, writable
 from seqloom.registry import register
 from seqloom.tokens import Tokens
@@ -100,19 +100,13 @@ class NgramSampler(Sampler):
             for name, array in (("contexts", level.codes), ("chances", level.chances))
         }
 
-    def _sampled(
-        self,
-        n: int,
-        seed: int,
-        temperature: float,
-        truncation: float,
-        prefix: np.ndarray,
-        conditions: np.ndarray | None,
-    ) -> Tokens:
-        limit = most_symbols(self.dims.longest, prefix)
+    def _sampled(self, wanted: Wanted) -> Tokens:
+        limit = most_symbols(self.dims.longest, wanted.prefix)
         parts = [
-            self._block(np.random.default_rng([seed, number]), temperature, prefix, limit)[: n - start]
-            for number, start in enumerate(range(0, n, BLOCK))
+            self._block(np.random.default_rng([wanted.seed, number]), wanted.temperature, wanted.prefix, limit)[
+                : wanted.n - start
+            ]
+            for number, start in enumerate(range(0, wanted.n, BLOCK))
         ]
         return until_end(np.concatenate([np.zeros((0, limit), np.uint8), *parts]))
 

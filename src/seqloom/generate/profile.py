@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from seqloom.alphabet import ALPHABETS
-from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State
+from seqloom.generate.base import Dims, Generator, Job, Naturals, Sampler, Score, State, Wanted
 from seqloom.quality.family import Family
 from seqloom.registry import register
 from seqloom.tokens import Tokens
@@ -48,16 +48,8 @@ class ProfileSampler(Sampler):
         super().__init__(dims)
         self.family = family
 
-    def _sampled(
-        self,
-        n: int,
-        seed: int,
-        temperature: float,
-        truncation: float,
-        prefix: np.ndarray,
-        conditions: np.ndarray | None,
-    ) -> Tokens:
-        return self.family.emitted(n, seed)
+    def _sampled(self, wanted: Wanted) -> Tokens:
+        return self.family.emitted(wanted.n, wanted.seed)
 
     def score(self, tokens: Tokens, conditions: np.ndarray | None = None) -> Score:
         """Log-likelihood of whole sequences under the emission profile."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from seqloom.generate.adversarial.critic import Critic
 from seqloom.generate.adversarial.relaxation import ended_ids, with_a_symbol
 from seqloom.generate.adversarial.writer import Writer
-from seqloom.generate.base import Dims, Sampler, Score, State
+from seqloom.generate.base import Dims, Sampler, Score, State, Wanted
 from seqloom.generate.step import has_fast_bf16
 from seqloom.tokens import Tokens
 
@@ -50,21 +50,14 @@ class GanSampler(Sampler):
         """Where the nets are."""
         return self.writer.positions.device
 
-    def _sampled(
-        self,
-        n: int,
-        seed: int,
-        temperature: float,
-        truncation: float,
-        prefix: np.ndarray,
-        conditions: np.ndarray | None,
-    ) -> Tokens:
-        assert not len(prefix)
+    def _sampled(self, wanted: Wanted) -> Tokens:
+        assert not len(wanted.prefix)
+        heat = self.heat * wanted.temperature
         blocks = [
-            self._chosen(seed, number, self.heat * temperature, truncation, conditions)[0]
-            for number in range(-(-n // BLOCK))
+            self._chosen(wanted.seed, number, heat, wanted.truncation, wanted.conditions)[0]
+            for number in range(-(-wanted.n // BLOCK))
         ]
-        return as_tokens(np.concatenate([np.zeros((0, self.writer.sizes.canvas), np.uint8), *blocks])[:n])
+        return as_tokens(np.concatenate([np.zeros((0, self.writer.sizes.canvas), np.uint8), *blocks])[: wanted.n])
 
     def interpolate(self, first: int, second: int, n: int, seed: int, conditions: np.ndarray | None = None) -> Tokens:
         """`n` sequences on the way from sample `first` to sample `second` of `seed`, likeliest symbols, both ends included.
